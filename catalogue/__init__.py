@@ -1,0 +1,1 @@
+"""The words of the city: metrics and units, sites, points, devices, and the inventory file."""

@@ -1,0 +1,135 @@
+"""YAML 1.2 files read strictly: duplicate keys are refused and every value knows its line.
+
+YAML 1.2 (ruamel.yaml) because in 1.1 the time `06:00` is the number 360 and the word `no` is false.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from catalogue.errors import FileProblems, Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+
+class Document:
+    """A parsed YAML file: plain Python data, and the line of each key."""
+
+    def __init__(self, name: str, tree: Any) -> None:
+        self.name = name
+        self._tree = tree
+        self.data = _plain(tree)
+
+    def line_of(self, location: Location) -> int | None:
+        """Line (from 1) of the deepest part of `location` that the file has."""
+        node, line = self._tree, None
+        for step in location:
+            if isinstance(node, CommentedMap) and step in node:
+                line = node.lc.key(step)[0] + 1
+                node = node[step]
+            elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+                line = node.lc.item(step)[0] + 1
+                node = node[step]
+            else:
+                break
+        return line
+
+    def problem(self, location: Location, message: str) -> Problem:
+        """A `Problem` at `location` (keys and indices from the top of the file)."""
+        return Problem(self.name, self.line_of(location), _dotted(location), message)
+
+
+def parse_yaml(text: str, name: str) -> Document:
+    """Parse YAML text. Raises `FileProblems` with file and line for a syntax error or a duplicate key."""
+    reader = YAML(typ="rt", pure=True)
+    reader.allow_duplicate_keys = False
+    try:
+        return Document(name, reader.load(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        raise FileProblems([Problem(name, line, "", " ".join(str(error.problem or error.context).split()))]) from None
+    except YAMLError as error:
+        raise FileProblems([Problem(name, None, "", str(error))]) from None
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a YAML file. Raises `FileProblems` if it is missing, is no UTF-8 or no YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FileProblems([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise FileProblems([Problem(str(path), None, "", f"is not UTF-8 text: {error.reason}")]) from None
+    return parse_yaml(text, str(path))
+
+
+def validate(document: Document, model: type[Model]) -> Model:
+    """Check a document against a pydantic model; raises `FileProblems` with every mistake at once."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        raise FileProblems(validation_problems(document, error)) from None
+
+
+def validation_problems(document: Document, error: ValidationError, prefix: Location = ()) -> list[Problem]:
+    """Each mistake that pydantic found, as a sentence with its place in the file."""
+    return [
+        document.problem(prefix + _in_file(item["loc"], document.data), _sentence(item))
+        for item in error.errors(include_url=False, include_context=True)
+    ]
+
+
+def _sentence(item: Any) -> str:
+    match item["type"]:
+        case "extra_forbidden":
+            return "is not a known key here; check the spelling or remove it"
+        case "missing":
+            return "is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    given = item.get("input")
+    if isinstance(given, str | int | float | bool) and repr(given) not in message:
+        return f"{message} (it is {given!r})"
+    return message
+
+
+def _in_file(location: Location, data: Any) -> Location:
+    """Drop the steps that pydantic adds for unions and aliases and that the file does not have."""
+    steps: list[int | str] = []
+    node = data
+    for step in location[:-1]:
+        if isinstance(node, dict) and step in node:
+            node = node[step]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            node = node[step]
+        else:
+            continue
+        steps.append(step)
+    return (*steps, *location[-1:])
+
+
+def _dotted(location: Location) -> str:
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool):
+        return bool(node)
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node

@@ -1,0 +1,1 @@
+"""The command line, settings, the embedded runtime and the doctor."""

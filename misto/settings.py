@@ -1,0 +1,85 @@
+"""All settings, each from an environment variable `MISTO_…`; docs/configuration.md lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every field is the variable `MISTO_` + its name in capitals. Unknown MISTO_ variables are reported by doctor."""
+
+    model_config = SettingsConfigDict(env_prefix="MISTO_", frozen=True)
+
+    database_url: str = Field(
+        default="postgresql:///misto",
+        description="Where PostgreSQL is: postgresql://user:password@host:port/database",
+    )
+    mqtt_url: str = Field(
+        default="mqtt://127.0.0.1:1883",
+        description="Where the broker is: mqtt://user:password@host:port, or mqtts:// for TLS",
+    )
+    mqtt_client_id: str = Field(
+        default="misto-ingest",
+        description="Client id of the ingest session; it must stay the same over restarts, the broker keeps the queue by it",
+    )
+    mqtt_topics: str = Field(
+        default="#",
+        description="Topic filters to subscribe to, separated by commas",
+    )
+    mqtt_share: str = Field(
+        default="",
+        description="Name of the shared subscription when several ingest workers divide the messages; empty for one worker",
+    )
+    mqtt_ca_file: Path | None = Field(default=None, description="CA certificate for mqtts://, if not the system's")
+    receive_maximum: int = Field(
+        default=10_000, ge=20, le=65_535, description="Messages that the broker may send ahead of their acknowledgement"
+    )
+    batch_messages: int = Field(default=4_000, ge=1, le=50_000, description="Messages in a batch at the most")
+    batch_linger_ms: int = Field(
+        default=100, ge=0, le=10_000, description="How long a batch may wait for more messages, in milliseconds"
+    )
+    ingest_writers: int = Field(default=2, ge=1, le=16, description="Database connections that write batches")
+    profiles_dir: Path | None = Field(default=None, description="Folder with the city's own device profiles")
+    rules_dir: Path | None = Field(
+        default=None, description="Folder with the city's own rules; a rule of the same id replaces the shipped one"
+    )
+    time_zone: str = Field(default="Europe/Kyiv", description="Zone of devices that send local times without a zone")
+    board_host: str = Field(default="127.0.0.1", description="Address that the board listens on")
+    board_port: int = Field(default=8080, ge=0, le=65_535, description="Port of the board")
+    board_language: Literal["en", "uk"] = Field(
+        default="uk", description="Language of the board for browsers that name neither"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address of each process's /metrics and /healthz")
+    ingest_metrics_port: int = Field(default=9101, ge=0, le=65_535, description="Port of ingest's /metrics")
+    rules_metrics_port: int = Field(default=9102, ge=0, le=65_535, description="Port of the rules' /metrics")
+    keeper_metrics_port: int = Field(default=9103, ge=0, le=65_535, description="Port of the keeper's /metrics")
+    simulator_metrics_port: int = Field(default=9104, ge=0, le=65_535, description="Port of the simulators' /metrics")
+    readings_days: int = Field(default=730, ge=1, description="Days that readings are kept; rollups are kept for ever")
+    log_days: int = Field(
+        default=7, ge=1, description="Days that the reading log is kept after all readers are past it"
+    )
+    quarantine_days: int = Field(default=90, ge=1, description="Days that unreadable messages are kept")
+    ingest_password: SecretStr | None = Field(
+        default=None, description="Password that `misto migrate` gives the database role misto_ingest"
+    )
+    rules_password: SecretStr | None = Field(
+        default=None, description="Password that `misto migrate` gives the database role misto_rules"
+    )
+    board_password: SecretStr | None = Field(
+        default=None, description="Password that `misto migrate` gives the database role misto_board"
+    )
+    read_password: SecretStr | None = Field(
+        default=None, description="Password that `misto migrate` gives the database role misto_read (Grafana)"
+    )
+    grafana_url: str | None = Field(default=None, description="Grafana to publish to, and the board's link to it")
+    grafana_token: SecretStr | None = Field(default=None, description="Service-account token for publishing")
+    runtime_dir: Path = Field(
+        default=Path(".runtime"), description="Folder of the embedded PostgreSQL and Mosquitto and of their data"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="How much the services log"
+    )

@@ -1,0 +1,1 @@
+"""TimescaleDB: migrations, named SQL, writing readings, the reading log, alerts, queries."""

@@ -1,0 +1,127 @@
+"""Numbered SQL migrations, applied once, in order, each in a transaction of its own.
+
+A file is `NNNN_name.sql`, or `NNNN_name.apache.sql` and `NNNN_name.community.sql` where TimescaleDB's editions differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal, cast
+
+import psycopg
+from psycopg import Connection
+
+from catalogue.metrics import metrics
+from store.connection import connect, describe
+from store.errors import MigrationError, WrongDatabase
+from store.queries import sql
+
+Edition = Literal["apache", "community"]
+
+_FILE = re.compile(r"^(?P<version>\d{4})_(?P<name>[a-z0-9_]+)(?:\.(?P<edition>apache|community))?\.sql$")
+
+#: Any fixed number: one migration at a time in a database.
+_LOCK = 0x4D6973746F
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One migration file; `edition` is None where both editions take the same."""
+
+    version: int
+    name: str
+    edition: Edition | None
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations(edition: Edition) -> list[Migration]:
+    """All migrations for an edition, in order."""
+    found = []
+    for entry in files("store").joinpath("migrations").iterdir():
+        match = _FILE.match(entry.name)
+        if match is None:
+            continue
+        its_edition = cast(Edition | None, match["edition"])
+        if its_edition in (None, edition):
+            text = entry.read_text(encoding="utf-8")
+            found.append(Migration(int(match["version"]), match["name"], its_edition, text))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def edition_of(connection: Connection[Any]) -> Edition:
+    """The edition of TimescaleDB on this server. Raises `WrongDatabase` where TimescaleDB is missing."""
+    row = connection.execute(sql("migrate.license")).fetchone()
+    if row is None or row[0] is None:
+        raise WrongDatabase(
+            f"the server of {describe(connection.info.dsn)} has no TimescaleDB loaded; install the package "
+            "timescaledb for this PostgreSQL and set shared_preload_libraries = 'timescaledb'"
+        )
+    return "community" if row[0] == "timescale" else "apache"
+
+
+def applied(connection: Connection[Any]) -> dict[int, str]:
+    """Version → digest of what has been applied; empty in a fresh database."""
+    if connection.execute(sql("migrate.table_exists")).fetchone() == (None,):
+        return {}
+    return dict(connection.execute(sql("migrate.applied")).fetchall())
+
+
+def pending(connection: Connection[Any]) -> list[Migration]:
+    """What is still to be applied. Raises `MigrationError` where the database is newer or was changed."""
+    known = migrations(edition_of(connection))
+    done = applied(connection)
+    unknown = sorted(set(done) - {migration.version for migration in known})
+    if unknown:
+        raise MigrationError(
+            f"the database has migration {unknown[-1]:04d}, which this version of Misto does not know; "
+            "install the newer Misto that made it"
+        )
+    for migration in known:
+        if done.get(migration.version, migration.digest) != migration.digest:
+            raise MigrationError(
+                f"migration {migration.version:04d}_{migration.name} was applied with another text than this "
+                "version of Misto has; restore the file, or the database from its backup"
+            )
+    return [migration for migration in known if migration.version not in done]
+
+
+def migrate(url: str) -> list[Migration]:
+    """Apply what is pending and write the metric catalogue; returns what was applied.
+
+    Needs the database's owner. Raises `StoreError` with a sentence; a failed migration leaves no trace.
+    """
+    with connect(url, service="migrate", autocommit=True) as connection:
+        connection.execute(sql("migrate.lock"), {"lock": _LOCK})
+        todo = pending(connection)
+        for migration in todo:
+            try:
+                with connection.transaction():
+                    connection.execute(migration.text)
+                    connection.execute(sql("migrate.ensure_table"))
+                    connection.execute(
+                        sql("migrate.record"),
+                        {"version": migration.version, "name": migration.name, "digest": migration.digest},
+                    )
+            except psycopg.Error as error:
+                raise MigrationError(
+                    f"migration {migration.version:04d}_{migration.name} failed and was undone: {error}"
+                ) from error
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.executemany(sql("migrate.upsert_metric"), [metric.model_dump() for metric in metrics().values()])
+    return todo
+
+
+def check_schema(connection: Connection[Any]) -> None:
+    """Raise `MigrationError` if migrations are pending: every service calls it before it works."""
+    todo = pending(connection)
+    if todo:
+        raise MigrationError(
+            f"{len(todo)} migration(s) are pending, from {todo[0].version:04d}_{todo[0].name}; run `misto migrate`"
+        )

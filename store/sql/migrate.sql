@@ -1,0 +1,31 @@
+-- name: license
+SELECT current_setting('timescaledb.license', true);
+
+-- name: table_exists
+SELECT to_regclass('schema_migration')::text;
+
+-- name: ensure_table
+CREATE TABLE IF NOT EXISTS schema_migration (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    digest     text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: applied
+SELECT version, digest FROM schema_migration ORDER BY version;
+
+-- name: record
+INSERT INTO schema_migration (version, name, digest) VALUES (%(version)s, %(name)s, %(digest)s);
+
+-- name: lock
+SELECT pg_advisory_lock(%(lock)s);
+
+-- name: upsert_metric
+INSERT INTO metric (metric_id, name, unit, quantity, kind, range_low, range_high, name_en, name_uk)
+VALUES (%(id)s, %(name)s, %(unit)s, %(quantity)s, %(kind)s, (%(range)s::float8[])[1], (%(range)s::float8[])[2],
+        %(en)s, %(uk)s)
+ON CONFLICT (metric_id) DO UPDATE
+SET name = excluded.name, unit = excluded.unit, quantity = excluded.quantity, kind = excluded.kind,
+    range_low = excluded.range_low, range_high = excluded.range_high,
+    name_en = excluded.name_en, name_uk = excluded.name_uk;
