@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     )
     mqtt_client_id: str = Field(
         default="misto-ingest",
-        description="Client id of the ingest session; it must stay the same over restarts, the broker keeps the queue by it",
+        description="Client id of the ingest session; keep it over restarts, the broker keeps the queue by it",
     )
     mqtt_topics: str = Field(
         default="#",
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     )
     mqtt_share: str = Field(
         default="",
-        description="Name of the shared subscription when several ingest workers divide the messages; empty for one worker",
+        description="Name of the shared subscription of several ingest workers; empty for one worker",
     )
     mqtt_ca_file: Path | None = Field(default=None, description="CA certificate for mqtts://, if not the system's")
     receive_maximum: int = Field(
@@ -59,9 +59,7 @@ class Settings(BaseSettings):
     keeper_metrics_port: int = Field(default=9103, ge=0, le=65_535, description="Port of the keeper's /metrics")
     simulator_metrics_port: int = Field(default=9104, ge=0, le=65_535, description="Port of the simulators' /metrics")
     readings_days: int = Field(default=730, ge=1, description="Days that readings are kept; rollups are kept for ever")
-    log_days: int = Field(
-        default=7, ge=1, description="Days that the reading log is kept after all readers are past it"
-    )
+    log_days: int = Field(default=7, ge=1, description="Days that the reading log is kept once all readers are past it")
     quarantine_days: int = Field(default=90, ge=1, description="Days that unreadable messages are kept")
     ingest_password: SecretStr | None = Field(
         default=None, description="Password that `misto migrate` gives the database role misto_ingest"

@@ -11,18 +11,7 @@ from catalogue.errors import CatalogueError
 from store.errors import StoreError
 
 #: One module per group of commands; each has `register(app)`.
-_GROUPS = (
-    "store",
-    "ingest",
-    "rules",
-    "keeper",
-    "board",
-    "simulate",
-    "dashboards",
-    "doctor",
-    "runtime",
-    "demo",
-)
+_GROUPS = ("store",)
 
 app = typer.Typer(
     name="misto",
