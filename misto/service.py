@@ -65,7 +65,8 @@ def health_server(host: str, port: int, health: Health) -> Iterator[int]:
                 start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
                 return [f"{sentence}\n".encode()]
             case "/metrics":
-                return metrics_app(environ, start_response)
+                body: Iterable[bytes] = metrics_app(environ, start_response)
+                return body
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"there is /metrics and /healthz here\n"]
 
