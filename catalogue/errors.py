@@ -27,5 +27,5 @@ class FileProblems(CatalogueError):
     """All problems of one or more files, reported together."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = sorted(problems, key=lambda problem: (problem.file, problem.line or 0))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
