@@ -60,8 +60,7 @@ def edition_of(connection: Connection[Any]) -> Edition:
     row = connection.execute(sql("migrate.license")).fetchone()
     if row is None or row[0] is None:
         raise WrongDatabase(
-            f"the server of {describe(connection.info.dsn)} has no TimescaleDB loaded; install the package "
-            "timescaledb for this PostgreSQL and set shared_preload_libraries = 'timescaledb'"
+            f"the database {describe(connection.info.dsn)} has no TimescaleDB; run `misto migrate` as its owner"
         )
     return "community" if row[0] == "timescale" else "apache"
 
@@ -99,6 +98,7 @@ def migrate(url: str) -> list[Migration]:
     """
     with connect(url, service="migrate", autocommit=True) as connection:
         connection.execute(sql("migrate.lock"), {"lock": _LOCK})
+        _ensure_extension(connection)
         todo = pending(connection)
         for migration in todo:
             try:
@@ -116,6 +116,16 @@ def migrate(url: str) -> list[Migration]:
         with connection.transaction(), connection.cursor() as cursor:
             cursor.executemany(sql("migrate.upsert_metric"), [metric.model_dump() for metric in metrics().values()])
     return todo
+
+
+def _ensure_extension(connection: Connection[Any]) -> None:
+    try:
+        connection.execute(sql("migrate.ensure_extension"))
+    except psycopg.Error as error:
+        raise WrongDatabase(
+            f"TimescaleDB cannot be had in the database {describe(connection.info.dsn)}: {error}; install the package "
+            "timescaledb for this PostgreSQL and set shared_preload_libraries = 'timescaledb'"
+        ) from error
 
 
 def check_schema(connection: Connection[Any]) -> None:

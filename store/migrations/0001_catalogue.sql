@@ -1,6 +1,4 @@
 -- The city as the inventory describes it. Rows are kept by `misto inventory load`.
-CREATE EXTENSION IF NOT EXISTS timescaledb;
-
 CREATE TABLE city (
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     name_en     text NOT NULL,

@@ -1,3 +1,6 @@
+-- name: ensure_extension
+CREATE EXTENSION IF NOT EXISTS timescaledb;
+
 -- name: license
 SELECT current_setting('timescaledb.license', true);
 

