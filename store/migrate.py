@@ -114,7 +114,10 @@ def migrate(url: str) -> list[Migration]:
                     f"migration {migration.version:04d}_{migration.name} failed and was undone: {error}"
                 ) from error
         with connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(sql("migrate.upsert_metric"), [metric.model_dump() | {"range": list(metric.range)} for metric in metrics().values()])
+            cursor.executemany(
+                sql("migrate.upsert_metric"),
+                [metric.model_dump() | {"range": list(metric.range)} for metric in metrics().values()],
+            )
     return todo
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -20,6 +21,7 @@ from psycopg import sql
 
 from misto.runtime import Binaries, MosquittoServer, PostgresServer, RuntimeUnavailable, ensure_binaries
 from misto.runtime.binaries import runtime_dir
+from store.connection import connect
 from store.migrate import migrate
 
 if TYPE_CHECKING:
@@ -62,8 +64,6 @@ def binaries() -> Binaries:
 @pytest.fixture(scope="session")
 def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that a server running as another user can reach (pytest's own are closed)."""
-    import tempfile
-
     folder = Path(tempfile.mkdtemp(prefix="misto-test-"))
     folder.chmod(0o755)
     yield folder
@@ -128,10 +128,24 @@ def database_url(admin_url: str, template_database: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+def database(database_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection (autocommit, UTC) to `database_url`."""
     with psycopg.connect(database_url, autocommit=True, options="-c TimeZone=UTC") as connection:
         yield connection
+
+
+@pytest.fixture
+def new_connection(database_url: str) -> Iterator[Callable[[], psycopg.Connection[Any]]]:
+    """Makes connections as the services do (transactions, UTC); closed at the end."""
+    made: list[psycopg.Connection[Any]] = []
+
+    def make() -> psycopg.Connection[Any]:
+        made.append(connect(database_url, service="test"))
+        return made[-1]
+
+    yield make
+    for connection in made:
+        connection.close()
 
 
 @pytest.fixture

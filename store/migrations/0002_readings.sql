@@ -14,18 +14,18 @@ SELECT create_hypertable('readings', 'time', chunk_time_interval => INTERVAL '7 
 -- Readers go by (xid, seq) and take only rows with xid < pg_snapshot_xmin(pg_current_snapshot()):
 -- every such transaction has ended, so a slow commit is never skipped.
 CREATE TABLE reading_log (
-    xid           xid8        NOT NULL DEFAULT pg_current_xact_id(),
-    seq           bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
-    received_at   timestamptz NOT NULL,
-    reading_count integer     NOT NULL,
-    times         timestamptz[]      NOT NULL,
+    xid           xid8               NOT NULL DEFAULT pg_current_xact_id(),
+    seq           bigint             NOT NULL GENERATED ALWAYS AS IDENTITY,
+    received_at   timestamptz        NOT NULL,
+    reading_count integer            NOT NULL,
+    times_us      bigint[]           NOT NULL,  -- microseconds since 1970, UTC
     point_ids     integer[]          NOT NULL,
     metric_ids    smallint[]         NOT NULL,
     "values"      double precision[] NOT NULL,
     qualities     smallint[]         NOT NULL,
     PRIMARY KEY (xid, seq)
 );
-ALTER TABLE reading_log ALTER COLUMN times SET COMPRESSION lz4;
+ALTER TABLE reading_log ALTER COLUMN times_us SET COMPRESSION lz4;
 ALTER TABLE reading_log ALTER COLUMN "values" SET COMPRESSION lz4;
 
 CREATE TABLE log_cursor (

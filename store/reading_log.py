@@ -1,0 +1,84 @@
+"""Reading the log of what was new, batch by batch, in an order that skips nothing (docs/decisions/001)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import Connection
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+
+from store.queries import sql
+
+
+@dataclass(frozen=True)
+class LogBatch:
+    """What one committed batch brought, ordered by time. `times_us` is microseconds since 1970, UTC."""
+
+    xid: int
+    seq: int
+    received_at: datetime
+    times_us: npt.NDArray[np.int64]
+    point_ids: npt.NDArray[np.int32]
+    metric_ids: npt.NDArray[np.int16]
+    values: npt.NDArray[np.float64]
+    qualities: npt.NDArray[np.int16]
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+
+def read_batches(connection: Connection[Any], reader: str, limit: int) -> list[LogBatch]:
+    """The next batches after `reader`'s cursor, at most `limit`. The cursor stays where it is."""
+    with connection.cursor(binary=True) as cursor:
+        for oid, code in _ARRAYS.items():
+            cursor.adapters.register_loader(oid, _array_loader(code))
+        cursor.execute(sql("reading_log.read"), {"reader": reader, "limit": limit})
+        return [LogBatch(*row) for row in cursor.fetchall()]
+
+
+def advance(connection: Connection[Any], reader: str, batch: LogBatch) -> None:
+    """Move `reader`'s cursor behind `batch`: in the transaction of what was derived from it."""
+    connection.execute(sql("reading_log.advance"), {"reader": reader, "xid": batch.xid, "seq": batch.seq})
+
+
+@dataclass(frozen=True)
+class LogLag:
+    """How far a reader is behind: batches, and seconds since the oldest of them was received."""
+
+    batches: int
+    age_s: float
+
+
+def lag(connection: Connection[Any], reader: str) -> LogLag:
+    """How far `reader` is behind."""
+    row = connection.execute(sql("reading_log.lag"), {"reader": reader}).fetchone()
+    assert row is not None
+    return LogLag(row[0], row[1])
+
+
+# Array types of PostgreSQL (catalogue pg_type) and the numpy code of their elements, big-endian on the wire.
+_ARRAYS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1022: ">f8"}
+
+#: Bytes of a one-dimensional binary array before its elements: dimensions, flags, element type, length, lower bound.
+_ARRAY_HEADER = 20
+
+
+def _array_loader(code: str) -> type[Loader]:
+    element = np.dtype([("length", ">i4"), ("value", code)])
+    native = np.dtype(code).newbyteorder("=")
+
+    class ArrayLoader(Loader):
+        """A one-dimensional array without nulls into numpy, without a Python object for each element."""
+
+        format = Format.BINARY
+
+        def load(self, data: Buffer) -> npt.NDArray[Any]:
+            return np.frombuffer(data, element, offset=_ARRAY_HEADER)["value"].astype(native)
+
+    return ArrayLoader
