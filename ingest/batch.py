@@ -1,0 +1,119 @@
+"""Messages become a batch for the store. No I/O but what the registry asks for unknown devices."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ingest.clock import TimeSource
+from ingest.decoder import Decoder, digest
+from ingest.envelopes import NotAReading
+from ingest.errors import Reason, Undecodable
+from ingest.message import Message
+from store.writer import Delivery, ReadingBatch, Source, Unreadable
+
+
+@dataclass
+class Seen:
+    """What a batch says of a device, for its status."""
+
+    received_us: int = 0
+    event_us: int = 0
+    messages: int = 0
+    envelope: str = ""
+    unknown_fields: set[str] = field(default_factory=set)
+
+
+@dataclass
+class DecodedBatch:
+    """A batch to be written, and what is to be counted once it is."""
+
+    batch: ReadingBatch
+    devices: dict[int, Seen]
+    outcomes: Counter[str]
+    reasons: Counter[str]
+    unset_clocks: int
+
+
+#: (packet id, digest) → first time of reception in microseconds, of messages without a time of their own.
+Deliveries = dict[tuple[int, bytes], int]
+
+
+def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deliveries) -> DecodedBatch:
+    """Decode messages in order of arrival. Every one ends as readings, in quarantine, or counted as no reading."""
+    times: list[int] = []
+    rows: list[tuple[int, int, float, int]] = []
+    origins: list[int] = []
+    sources: list[Source] = []
+    unreadable: list[Unreadable] = []
+    marks: list[Delivery] = []
+    devices: dict[int, Seen] = {}
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    unset_clocks = 0
+    for index, message in enumerate(messages):
+        mark: tuple[int, bytes] | None = None
+        if message.duplicate and message.packet_id:
+            mark = (message.packet_id, digest(message))
+            message.received_us = deliveries.get(mark, message.received_us)
+        source = Source(message.topic, message.payload, message.received_us / 1e6)
+        sources.append(source)
+        try:
+            decoded = decoder.decode(message)
+        except NotAReading:
+            outcomes["ignored"] += 1
+            continue
+        except Undecodable as error:
+            reasons[error.reason] += 1
+            outcomes["quarantined"] += 1
+            unreadable.append(Unreadable(source, error.reason, error.detail, error.device_address))
+            mark = mark or (message.packet_id, digest(message))
+            _remember(mark, message, deliveries, marks)
+            continue
+        if decoded.problems:
+            detail = "; ".join(text for _, text in decoded.problems)
+            reason: Reason = decoded.problems[0][0]
+            unreadable.append(Unreadable(source, reason, detail, decoded.device.address))
+            reasons[reason] += 1
+            outcomes["partly_quarantined"] += 1
+        else:
+            outcomes["stored"] += 1
+        if decoded.time_source is not TimeSource.DEVICE or decoded.problems:
+            unset_clocks += decoded.time_source is TimeSource.UNSET_CLOCK
+            _remember(mark or (message.packet_id, digest(message)), message, deliveries, marks)
+        times.extend([decoded.time_us] * len(decoded.readings))
+        origins.extend([index] * len(decoded.readings))
+        rows.extend(decoded.readings)
+        seen = devices.setdefault(decoded.device.device_id, Seen())
+        seen.received_us = max(seen.received_us, message.received_us)
+        seen.event_us = max(seen.event_us, decoded.time_us)
+        seen.messages += 1
+        seen.envelope = decoded.envelope
+        if decoded.unknown_fields:
+            seen.unknown_fields.update(decoded.unknown_fields)
+    points, metric_ids, values, qualities = zip(*rows, strict=True) if rows else ((), (), (), ())
+    batch = ReadingBatch(
+        np.array(times, np.int64),
+        np.array(points, np.int32),
+        np.array(metric_ids, np.int16),
+        np.array(values, np.float64),
+        np.array(qualities, np.int16),
+        received_at=max((message.received_us for message in messages), default=time.time_ns() // 1000) / 1e6,
+        source=np.array(origins, np.int32),
+        sources=sources,
+        unreadable=unreadable,
+        deliveries=marks,
+    )
+    return DecodedBatch(batch, devices, outcomes, reasons, unset_clocks)
+
+
+def _remember(mark: tuple[int, bytes], message: Message, deliveries: Deliveries, marks: list[Delivery]) -> None:
+    """Keep when a message was first received, so that a redelivery gives the same key."""
+    packet_id, its_digest = mark
+    if packet_id:
+        deliveries[mark] = message.received_us
+        marks.append(Delivery(packet_id, its_digest, message.received_us / 1e6))

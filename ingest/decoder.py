@@ -1,0 +1,236 @@
+"""A message becomes readings: envelope, device, profile, time, values. No I/O: the registry is asked by a protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from catalogue.geometry import fill_from_distance
+from catalogue.metrics import Metric, Quality, metrics
+from ingest.clock import TimeSource, settle_time
+from ingest.envelopes import Envelope, NotAReading, Uplink
+from ingest.envelopes.base import json_object
+from ingest.errors import Reason, Undecodable
+from ingest.message import Message
+from ingest.profile import Mapped, Profile
+from store.registry import Assignment, RegisteredDevice
+
+#: Larger than any sensor's message; what is larger is kept, but not parsed.
+MAX_PAYLOAD_BYTES = 256 * 1024
+
+_METRICS: Mapping[str, Metric] = metrics()
+_FILL = _METRICS["fill_level_pct"].id
+
+
+class Registry(Protocol):
+    """What the decoder asks about devices."""
+
+    def device(self, address: str) -> RegisteredDevice | None:
+        """The device of this address, if the city knows it."""
+
+    def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
+        """Keep a device that nobody knows yet."""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a message became. `readings` are (point_id, metric_id, value, quality) at `time_us`."""
+
+    time_us: int
+    time_source: TimeSource
+    envelope: str
+    device: RegisteredDevice
+    readings: list[tuple[int, int, float, int]]
+    problems: list[tuple[Reason, str]]
+    unknown_fields: tuple[str, ...]
+    profile: str | None
+
+
+@dataclass
+class Explanation:
+    """Why a message was read as it was, for people."""
+
+    envelope: str = ""
+    envelope_why: str = ""
+    address: str = ""
+    profile: str = ""
+    profile_why: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+class Decoder:
+    """Decodes messages. Keeps which envelope a topic belongs to and which devices were looked through already."""
+
+    def __init__(
+        self,
+        envelopes: Sequence[Envelope],
+        profiles: Mapping[str, Profile],
+        registry: Registry,
+        *,
+        thorough: bool = False,
+    ) -> None:
+        self._envelopes = envelopes
+        self._profiles = profiles
+        self._registry = registry
+        self._thorough = thorough
+        self._by_topic: dict[str, Envelope] = {}
+        self._looked_through: set[str] = set()
+
+    def decode(self, message: Message, explanation: Explanation | None = None) -> Decoded:
+        """Readings of a message. Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted)."""
+        told = explanation or Explanation()
+        if not message.payload:
+            raise Undecodable(Reason.EMPTY, "the message has no content")
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            raise Undecodable(
+                Reason.TOO_LARGE, f"it has {len(message.payload)} bytes; {MAX_PAYLOAD_BYTES} are read at the most"
+            )
+        envelope = self._envelope(message, told)
+        told.envelope = envelope.title
+        uplink = envelope.decode(message.topic, message.payload, message.received_us)
+        told.address = uplink.address
+        try:
+            return self._place(message, envelope, uplink, told)
+        except Undecodable as error:
+            error.device_address = uplink.address
+            raise
+
+    def _envelope(self, message: Message, told: Explanation) -> Envelope:
+        known = self._by_topic.get(message.topic)
+        if known is not None:
+            return known
+        for envelope in self._envelopes:
+            if envelope.owns_topic(message.topic):
+                told.envelope_why = f"the topic {message.topic} is its own"
+                if len(self._by_topic) >= 1_000_000:  # topics are input: their memory has an end
+                    self._by_topic.clear()
+                self._by_topic[message.topic] = envelope
+                return envelope
+        try:
+            content = json_object(message.payload)
+        except Undecodable as error:
+            raise Undecodable(
+                Reason.UNKNOWN_ENVELOPE, f"the topic {message.topic!r} is of no known format, and {error.detail}"
+            ) from None
+        for envelope in self._envelopes:
+            if envelope.looks_like(content):
+                told.envelope_why = "its content is built so"
+                return envelope
+        raise Undecodable(
+            Reason.UNKNOWN_ENVELOPE, f"neither the topic {message.topic!r} nor the content is of a known format"
+        )
+
+    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> Decoded:
+        device = self._registry.device(uplink.address)
+        if uplink.metrics is not None:
+            profile = None
+            told.profile_why = "none is needed: the fields are Misto's own metrics"
+            mapped = Mapped(dict(uplink.metrics), uplink.unknown, [])
+        else:
+            profile = self._profile(envelope, uplink, device, told)
+            mapped = profile.map(uplink.fields, report_unknown=self._look_through(uplink.address))
+        problems = [*uplink.problems, *mapped.problems]
+        time_us, source = settle_time(uplink.time_us, message.received_us)
+        if source is not TimeSource.DEVICE and message.retained:
+            # The broker sends it at every new session; without a time of its own it would count again each time.
+            raise NotAReading("a retained message without a time")
+        found = mapped.metrics
+        if not found and not uplink.signal:
+            if problems:
+                raise Undecodable(problems[0][0], "; ".join(detail for _, detail in problems))
+            raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
+        if device is None:
+            kind = profile.file.kind if profile is not None else _kind_of(found)
+            guess = {"envelope": envelope.name, "metrics": sorted(found), "names": list(uplink.profile_names)}
+            device = self._registry.unclaimed(uplink.address, profile.id if profile else None, kind, guess)
+        assignment = _assignment_at(device, time_us)
+        if assignment is None:
+            raise Undecodable(
+                Reason.NOT_ASSIGNED, "at its time the device was assigned to no point; see valid_from and valid_to"
+            )
+        readings = _readings({**uplink.signal, **found}, assignment, uplink.quality)
+        return Decoded(
+            time_us, source, envelope.name, device, readings, problems, mapped.unknown, profile.id if profile else None
+        )
+
+    def _profile(
+        self, envelope: Envelope, uplink: Uplink, device: RegisteredDevice | None, told: Explanation
+    ) -> Profile:
+        if device is not None and device.profile is not None:
+            profile = self._profiles.get(device.profile)
+            if profile is None:
+                raise Undecodable(
+                    Reason.UNKNOWN_PROFILE,
+                    f"the inventory gives it the profile {device.profile!r}, which does not exist",
+                )
+            told.profile, told.profile_why = profile.id, "the inventory says so"
+            return profile
+        for profile in self._profiles.values():
+            if envelope.name in profile.file.envelopes and profile.recognises(uplink.profile_names, uplink.fields):
+                told.profile, told.profile_why = profile.id, "its model name or its fields fit"
+                return profile
+        names = ", ".join(uplink.profile_names) or "none told"
+        keys = ", ".join(list(uplink.fields)[:12])
+        raise Undecodable(
+            Reason.UNKNOWN_PROFILE, f"no profile knows this model ({names}) with the fields {keys}; write one"
+        )
+
+    def _look_through(self, address: str) -> bool:
+        """Whether to list what nobody understood: once a device and process is enough."""
+        if self._thorough:
+            return True
+        if address in self._looked_through:
+            return False
+        if len(self._looked_through) < 1_000_000:
+            self._looked_through.add(address)
+        return True
+
+
+def digest(message: Message) -> bytes:
+    """Tells whether a redelivered packet id carries the same message."""
+    return hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
+
+
+def _assignment_at(device: RegisteredDevice, time_us: int) -> Assignment | None:
+    seconds = time_us / 1e6
+    for assignment in device.assignments:
+        if assignment.valid_from <= seconds < assignment.valid_to:
+            return assignment
+    return None
+
+
+def _readings(
+    found: Mapping[str, float], assignment: Assignment, quality: Quality
+) -> list[tuple[int, int, float, int]]:
+    point_id = assignment.point_id
+    readings = []
+    for name, value in found.items():
+        metric = _METRICS[name]
+        low, high = metric.range
+        readings.append((point_id, metric.id, value, int(quality if low <= value <= high else Quality.SUSPECT)))
+    if "distance_mm" in found and "fill_level_pct" not in found and assignment.geometry is not None:
+        fill, plausible = fill_from_distance(found["distance_mm"], assignment.geometry)
+        # A bin that lies on its side shows its wall.
+        trusted = plausible and not found.get("tilted")
+        readings.append((point_id, _FILL, fill, int(quality if trusted else Quality.SUSPECT)))
+    return readings
+
+
+_TELLING = {
+    "fill_level_pct": "bin",
+    "distance_mm": "bin",
+    "water_m3": "water",
+    "gas_m3": "gas",
+    "heat_carrier_m3": "heat",
+    "supply_temperature_c": "heat",
+    "energy_kwh": "electricity",
+    "power_w": "electricity",
+    "voltage_v": "electricity",
+    "voltage_l1_v": "electricity",
+}
+
+
+def _kind_of(found: Mapping[str, float]) -> str:
+    return next((kind for name, kind in _TELLING.items() if name in found), "weather")

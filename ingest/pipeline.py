@@ -1,0 +1,217 @@
+"""From messages to commits: batches by size, age or quiet; several writers; acknowledgements in order of arrival."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+
+from ingest import metrics
+from ingest.batch import DecodedBatch, Deliveries, Seen, decode_batch
+from ingest.decoder import Decoder
+from ingest.message import Message
+from store.errors import StoreError, is_temporary
+from store.writer import ReadingWriter
+
+log = logging.getLogger("misto.ingest")
+
+#: A line that was quiet for this long will bring nothing more soon: no need to wait for the batch to age.
+_QUIET_S = 0.005
+
+
+@dataclass
+class _Work:
+    generation: int
+    messages: list[Message]
+    first_at: float
+    taken: bool = False
+    done: bool = False
+
+
+@dataclass
+class Pipeline:
+    """`connect` makes a connection for a writer; `client_id` names the session for redeliveries."""
+
+    decoder: Decoder
+    connect: Callable[[], Connection[Any]]
+    client_id: str
+    writers: int
+    batch_messages: int
+    linger_s: float
+    deliveries: Deliveries = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pending: list[Message] = []
+        self._pending_generation = 0
+        self._first_at = self._last_at = 0.0
+        self._works: deque[_Work] = deque()
+        self._stop = threading.Event()
+        self._seen: dict[int, Seen] = {}
+        self._failure = ""
+        self.wake, self._poke = socket.socketpair()
+        self.wake.setblocking(False)
+        self._poke.setblocking(False)
+        self._threads = [
+            threading.Thread(target=self._write_forever, name=f"writer-{number}", daemon=True)
+            for number in range(self.writers)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the writers; what they have not committed the broker delivers again."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(15)
+        self.wake.close()
+        self._poke.close()
+
+    def put(self, messages: list[Message], generation: int) -> None:
+        """Take over what one pass of the session's loop received."""
+        now = time.monotonic()
+        with self._changed:
+            if self._pending and self._pending_generation != generation:
+                self._cut(len(self._pending))
+            if not self._pending:
+                self._first_at = now
+            self._pending_generation = generation
+            self._pending.extend(messages)
+            self._last_at = now
+            metrics.UNACKNOWLEDGED.set(self._count())
+            self._changed.notify()
+
+    def finished(self) -> list[tuple[int, list[int]]]:
+        """What may be acknowledged, in order of arrival."""
+        result = []
+        with self._changed:
+            while self._works and self._works[0].done:
+                work = self._works.popleft()
+                result.append((work.generation, [m.packet_id for m in work.messages if m.qos and m.packet_id]))
+            metrics.UNACKNOWLEDGED.set(self._count())
+        return result
+
+    def unfinished(self) -> int:
+        """Messages received and not yet handed to `finished`."""
+        with self._changed:
+            return self._count()
+
+    def drain(self, wait_s: float = 10) -> None:
+        """Wait until everything received is committed, or `wait_s` is over."""
+        deadline = time.monotonic() + wait_s
+        with self._changed:
+            self._first_at = 0.0
+            self._changed.notify_all()
+            while (self._pending or any(not work.done for work in self._works)) and time.monotonic() < deadline:
+                self._changed.wait(0.1)
+
+    def take_seen(self) -> dict[int, Seen]:
+        """What was seen of devices since the last call."""
+        with self._changed:
+            seen, self._seen = self._seen, {}
+            return seen
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can be written now; empty if it can."""
+        return self._failure
+
+    def _count(self) -> int:
+        return len(self._pending) + sum(len(work.messages) for work in self._works)
+
+    def _cut(self, count: int) -> _Work:
+        work = _Work(self._pending_generation, self._pending[:count], self._first_at)
+        self._pending = self._pending[count:]
+        self._first_at = time.monotonic()
+        self._works.append(work)
+        return work
+
+    def _next(self) -> _Work | None:
+        """The next batch for a writer; waits until one is due. None at the end."""
+        with self._changed:
+            while not self._stop.is_set():
+                work = next((work for work in self._works if not work.taken), None)
+                if work is None and self._pending:
+                    now = time.monotonic()
+                    due = min(self._first_at + self.linger_s, self._last_at + _QUIET_S)
+                    if len(self._pending) < self.batch_messages and now < due:
+                        self._changed.wait(max(due - now, 0.0005))
+                        continue
+                    work = self._cut(self.batch_messages)
+                if work is not None:
+                    work.taken = True
+                    return work
+                self._changed.wait(0.5)
+        return None
+
+    def _write_forever(self) -> None:
+        writer: ReadingWriter | None = None
+        connection: Connection[Any] | None = None
+        while (work := self._next()) is not None:
+            pause_s = 0.2
+            while not self._stop.is_set():
+                try:
+                    if writer is None:
+                        connection = self.connect()
+                        writer = ReadingWriter(connection, self.client_id)
+                    self._write(work, writer)
+                    self._failure = ""
+                    break
+                except (psycopg.Error, StoreError) as error:
+                    metrics.WRITE_ERRORS.inc()
+                    if isinstance(error, psycopg.Error) and not is_temporary(error):
+                        log.exception("a batch cannot be written; trying again")
+                    elif not self._failure:
+                        log.warning("the database is away, messages wait in the broker: %s", str(error).strip())
+                    self._failure = str(error).strip() or type(error).__name__
+                    if connection is not None:
+                        connection.close()
+                    writer = connection = None
+                    self._stop.wait(pause_s)
+                    pause_s = min(pause_s * 2, 5.0)
+        if connection is not None:
+            connection.close()
+
+    def _write(self, work: _Work, writer: ReadingWriter) -> None:
+        decoded = decode_batch(work.messages, self.decoder, self.deliveries)
+        result = writer.write(decoded.batch)
+        self._count_up(decoded, result.stored, result.duplicates)
+        metrics.BATCH_SECONDS.observe(time.monotonic() - work.first_at)
+        with self._changed:
+            work.done = True
+            for device_id, new in decoded.devices.items():
+                seen = self._seen.setdefault(device_id, Seen())
+                seen.received_us = max(seen.received_us, new.received_us)
+                seen.event_us = max(seen.event_us, new.event_us)
+                seen.messages += new.messages
+                seen.envelope = new.envelope
+                seen.unknown_fields |= new.unknown_fields
+            self._changed.notify_all()
+        with contextlib.suppress(BlockingIOError):
+            # Enough unread pokes wake the loop as well as one more.
+            self._poke.send(b"x")
+
+    @staticmethod
+    def _count_up(decoded: DecodedBatch, stored: int, duplicates: int) -> None:
+        for outcome, count in decoded.outcomes.items():
+            metrics.MESSAGES.labels(outcome).inc(count)
+        for reason, count in decoded.reasons.items():
+            metrics.QUARANTINED.labels(reason).inc(count)
+        metrics.READINGS.labels("stored").inc(stored)
+        metrics.READINGS.labels("duplicate").inc(duplicates)
+        metrics.UNSET_CLOCKS.inc(decoded.unset_clocks)
+        if stored:
+            metrics.LAST_READING.set_to_current_time()

@@ -1,0 +1,184 @@
+"""The ingest process: session, pipeline and housekeeping wired together."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import Connection
+
+from ingest import metrics
+from ingest.decoder import Decoder
+from ingest.envelopes import all_envelopes
+from ingest.pipeline import Pipeline
+from ingest.profile import load_profiles
+from ingest.registry import CachedRegistry
+from ingest.session import Session, SessionConfig
+from store.connection import connect
+from store.errors import DatabaseUnreachable, StoreError
+from store.migrate import check_schema
+from store.registry import REGISTRY_CHANNEL
+from store.service_state import beat, last_beat, record_outage, write_device_status
+from store.writer import load_deliveries
+
+log = logging.getLogger("misto.ingest")
+
+_BEAT_S = 5.0
+_RELOAD_S = 60.0
+#: Shorter breaks make no device look silent.
+_OUTAGE_FROM = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """Everything that the ingest process is told."""
+
+    database_url: str
+    session: SessionConfig
+    time_zone: str
+    profiles_dir: Path | None
+    batch_messages: int
+    batch_linger_s: float
+    writers: int
+
+
+class Ingest:
+    """Runs until `stop` is set. `health()` says whether messages become readings now."""
+
+    def __init__(self, config: IngestConfig, stop: threading.Event) -> None:
+        self._config = config
+        self._stop = stop
+        self._started_at = datetime.now(UTC)
+        self._registry = CachedRegistry(self._connect)
+        profiles = load_profiles(config.profiles_dir)
+        decoder = Decoder(all_envelopes(ZoneInfo(config.time_zone)), profiles, self._registry)
+        self._pipeline = Pipeline(
+            decoder,
+            self._connect,
+            config.session.client_id,
+            config.writers,
+            config.batch_messages,
+            config.batch_linger_s,
+        )
+        self._session = Session(
+            config.session,
+            on_messages=self._pipeline.put,
+            finished=self._pipeline.finished,
+            unfinished=self._pipeline.unfinished,
+            wake=self._pipeline.wake,
+            drain=self._pipeline.drain,
+            on_connected=self._on_connected,
+            on_disconnected=self._on_disconnected,
+        )
+        self._down_since: datetime | None = None
+        self._up_at: datetime | None = None
+
+    def _connect(self) -> Connection[Any]:
+        return connect(self._config.database_url, service="ingest")
+
+    def health(self) -> tuple[bool, str]:
+        """(well, sentence)."""
+        if self._pipeline.failure:
+            return False, f"the database cannot be written to: {self._pipeline.failure}"
+        return self._session.connected, self._session.state
+
+    def run(self) -> None:
+        """Receive until `stop`. Raises `StoreError` where waiting does not help."""
+        if not self._wait_for_database():
+            return
+        self._pipeline.start()
+        housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+        housekeeping.start()
+        # What is here now stays: the collector need not look through it again with every batch.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
+        try:
+            self._session.run(self._stop)
+        finally:
+            self._stop.set()
+            self._pipeline.close()
+            housekeeping.join(10)
+            try:
+                with self._connect() as connection:
+                    self._write_status(connection)
+            except (psycopg.Error, StoreError) as error:
+                log.warning("the last status of devices could not be written: %s", error)
+
+    def _wait_for_database(self) -> bool:
+        told = False
+        while not self._stop.is_set():
+            try:
+                with self._connect() as connection:
+                    check_schema(connection)
+                    log.info("%d devices are known", self._registry.reload(connection))
+                    deliveries = load_deliveries(connection, self._config.session.client_id)
+                    self._pipeline.deliveries.update({key: round(at * 1e6) for key, at in deliveries.items()})
+                    self._down_since = last_beat(connection, "ingest")
+                return True
+            except DatabaseUnreachable as error:
+                if not told:
+                    log.warning("%s; waiting for it", error)
+                    told = True
+                self._stop.wait(1)
+        return False
+
+    def _on_connected(self, session_present: bool) -> None:
+        metrics.CONNECTED.set(1)
+        self._up_at = datetime.now(UTC)
+
+    def _on_disconnected(self) -> None:
+        metrics.CONNECTED.set(0)
+        if self._down_since is None:
+            self._down_since = datetime.now(UTC)
+
+    def _keep_house(self) -> None:
+        """Heartbeats, outages, device status and the registry, over a connection of its own."""
+        reloaded = 0.0
+        while not self._stop.is_set():
+            try:
+                with connect(self._config.database_url, service="ingest", autocommit=True) as connection:
+                    connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
+                    while not self._stop.is_set():
+                        self._note_outage(connection)
+                        if self._session.connected:
+                            info = {"unacknowledged": self._pipeline.unfinished(), "state": self._session.state}
+                            beat(connection, "ingest", self._config.session.client_id, self._started_at, info)
+                        self._write_status(connection)
+                        changed = any(True for _ in connection.notifies(timeout=_BEAT_S, stop_after=1))
+                        if changed or time.monotonic() - reloaded > _RELOAD_S:
+                            self._registry.reload(connection)
+                            reloaded = time.monotonic()
+            except (psycopg.Error, StoreError) as error:
+                log.debug("housekeeping waits: %s", error)
+                self._stop.wait(1)
+
+    def _note_outage(self, connection: Connection[Any]) -> None:
+        if self._session.connected and self._up_at is not None:
+            if self._down_since is not None and self._up_at - self._down_since > _OUTAGE_FROM:
+                record_outage(connection, self._down_since, self._up_at)
+                log.info("nothing could be received for %s", self._up_at - self._down_since)
+            self._down_since = self._up_at = None
+
+    def _write_status(self, connection: Connection[Any]) -> None:
+        rows = [
+            {
+                "device_id": device_id,
+                "received_at": datetime.fromtimestamp(seen.received_us / 1e6, UTC),
+                "event_at": datetime.fromtimestamp(seen.event_us / 1e6, UTC),
+                "messages": seen.messages,
+                "envelope": seen.envelope,
+                "unknown_fields": sorted(seen.unknown_fields)[:50],
+            }
+            for device_id, seen in self._pipeline.take_seen().items()
+        ]
+        if rows:
+            write_device_status(connection, rows)
