@@ -147,13 +147,15 @@ class Ingest:
             try:
                 with connect(self._config.database_url, service="ingest", autocommit=True) as connection:
                     connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
+                    beaten = 0.0
                     while not self._stop.is_set():
                         self._note_outage(connection)
-                        if self._session.connected:
+                        if self._session.connected and time.monotonic() - beaten > _BEAT_S:
                             info = {"unacknowledged": self._pipeline.unfinished(), "state": self._session.state}
                             beat(connection, "ingest", self._config.session.client_id, self._started_at, info)
-                        self._write_status(connection)
-                        changed = any(True for _ in connection.notifies(timeout=_BEAT_S, stop_after=1))
+                            self._write_status(connection)
+                            beaten = time.monotonic()
+                        changed = any(True for _ in connection.notifies(timeout=0.5, stop_after=1))
                         if changed or time.monotonic() - reloaded > _RELOAD_S:
                             self._registry.reload(connection)
                             reloaded = time.monotonic()
