@@ -1,0 +1,1 @@
+"""The board: server-rendered web pages for the people who act."""
