@@ -1,0 +1,55 @@
+"""What every condition kind shares.
+
+A condition folds good readings, in order of event time, into an immutable state (nested tuples of JSON values) and
+says what it holds to be true: True, False, or None for unknown. Unknown neither starts an alert nor clears it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from catalogue.metrics import metrics
+
+State = tuple[Any, ...]
+Truth = bool | None
+
+
+def _known_metric(name: str) -> str:
+    if name not in metrics():
+        raise ValueError(f"there is no metric {name!r} in the catalogue")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
+
+
+class Strict(BaseModel):
+    """A part of a rule file: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fold(Protocol):
+    """What `step` needs of a condition."""
+
+    def metric_ids(self) -> frozenset[int]:
+        """Metrics whose readings it folds."""
+
+    def initial(self) -> State:
+        """State before any reading: unknown."""
+
+    def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
+        """State after a good reading."""
+
+    def truth(self, state: State, firing: bool = False) -> Truth:
+        """What holds after the last reading. Hysteresis is for what fires already: `firing`."""
+
+    def shown(self, state: State) -> tuple[float | None, float | None]:
+        """(value, limit) for the sentence: what was measured and against what."""
+
+
+def metric_id(name: str) -> int:
+    """Number of a metric."""
+    return metrics()[name].id

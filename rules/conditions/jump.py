@@ -1,0 +1,60 @@
+"""jump: the value has changed by at least so much within so short a time.
+
+True from the reading that completes the jump for as long as a reading inside the window still differs by as much.
+Unknown until there are two good readings inside the window.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pydantic import Field, model_validator
+
+from catalogue.inventory import Duration
+from rules.conditions.base import MetricName, State, Strict, Truth, metric_id
+
+#: More readings inside a window than this are thinned to the newest.
+_MOST = 64
+
+
+class Jump(Strict):
+    """`up_by` or `down_by` in the metric's unit, `within` a duration."""
+
+    metric: MetricName
+    up_by: float | None = Field(default=None, gt=0)
+    down_by: float | None = Field(default=None, gt=0)
+    within: Duration
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Jump:
+        if (self.up_by is None) == (self.down_by is None):
+            raise ValueError("needs either up_by or down_by")
+        return self
+
+    @cached_property
+    def _within_us(self) -> int:
+        return round(self.within * 1e6)
+
+    def metric_ids(self) -> frozenset[int]:
+        return frozenset({metric_id(self.metric)})
+
+    def initial(self) -> State:
+        return (None, None, ())
+
+    def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
+        since = time_us - self._within_us
+        window = tuple(entry for entry in state[2] if entry[0] >= since)[-_MOST:]
+        truth: Truth = None
+        if window:
+            if self.up_by is not None:
+                truth = value - min(entry[1] for entry in window) >= self.up_by
+            else:
+                truth = max(entry[1] for entry in window) - value >= (self.down_by or 0)
+        return (truth, value, (*window, (time_us, value)))
+
+    def truth(self, state: State, firing: bool = False) -> Truth:
+        held: Truth = state[0]
+        return held
+
+    def shown(self, state: State) -> tuple[float | None, float | None]:
+        return state[1], self.up_by if self.up_by is not None else self.down_by

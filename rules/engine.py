@@ -1,0 +1,153 @@
+"""All rules over all points, in memory: which state a reading touches, and what came of it. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from catalogue.metrics import Quality
+from rules import state_json
+from rules.model import Rule, Scope
+from rules.step import KeyState, Reading, Seen, Tick, Transition, initial, step
+from store.alerts import PointInfo
+from store.reading_log import LogBatch
+
+Key = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Machine:
+    """A rule at a point."""
+
+    rule: Rule
+    point: PointInfo
+    state: KeyState
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A transition, and which rule at which point made it."""
+
+    rule: Rule
+    point: PointInfo
+    transition: Transition
+
+
+class Engine:
+    """Machines for every rule and point in its scope. `changed` collects the keys whose state is to be saved."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = {rule.id: rule for rule in rules}
+        self.machines: dict[Key, Machine] = {}
+        self.changed: set[Key] = set()
+        self._by_reading: dict[tuple[int, int], list[Machine]] = {}
+        self._by_point: dict[int, list[Machine]] = {}
+        self._by_clock: list[Machine] = []
+        self._silence: list[Machine] = []
+        self._watched = np.empty(0, np.int16)
+
+    def set_points(self, points: Iterable[PointInfo], saved: Mapping[Key, tuple[str, dict[str, Any]]]) -> None:
+        """Take over the city's points. Known machines keep their state; new ones take the saved state if the rule is
+        still the same, else they begin anew."""
+        old = self.machines
+        self.machines = {}
+        for point in points:
+            for rule in self.rules.values():
+                if not in_scope(rule.scope, point):
+                    continue
+                key = (rule.id, point.point_id)
+                if key in old:
+                    state = old[key].state
+                elif key in saved and saved[key][0] == rule.hash:
+                    state = state_json.load(rule, point.interval_s, saved[key][1])
+                else:
+                    state = initial(rule)
+                self.machines[key] = Machine(rule, point, state)
+        self._index()
+
+    def _index(self) -> None:
+        self._by_reading, self._by_point, self._by_clock, self._silence = {}, {}, [], []
+        watched: set[int] = set()
+        for machine in self.machines.values():
+            if machine.rule.when.absent is not None:
+                self._silence.append(machine)
+                self._by_point.setdefault(machine.point.point_id, []).append(machine)
+                continue
+            if machine.rule.by_clock:
+                self._by_clock.append(machine)
+            for metric_id in machine.rule.when.metric_ids():
+                self._by_reading.setdefault((machine.point.point_id, metric_id), []).append(machine)
+                watched.add(metric_id)
+        self._watched = np.array(sorted(watched), np.int16)
+
+    def fold(self, batch: LogBatch) -> tuple[list[Decided], int]:
+        """Judge a batch of the log; returns what was decided and how many readings were judged."""
+        decided: list[Decided] = []
+        received_us = round(batch.received_at.timestamp() * 1e6)
+        if self._silence:
+            for point_id in np.unique(batch.point_ids).tolist():
+                for machine in self._by_point.get(point_id, ()):
+                    self._give(machine, Seen(received_us), decided)
+        wanted = np.isin(batch.metric_ids, self._watched) & (batch.qualities == Quality.GOOD)
+        columns = (batch.times_us, batch.point_ids, batch.metric_ids, batch.values)
+        by_reading, give = self._by_reading, self._give
+        judged = 0
+        for time_us, point_id, metric_id, value in zip(*(column[wanted].tolist() for column in columns), strict=True):
+            machines = by_reading.get((point_id, metric_id))
+            if machines is not None:
+                judged += 1
+                reading = Reading(time_us, metric_id, value)
+                for machine in machines:
+                    give(machine, reading, decided)
+        return decided, judged
+
+    def tick(self, now_us: int, outages: Sequence[tuple[int, int]], blind: bool) -> list[Decided]:
+        """Let the clock decide. `outages` are (down, up) in microseconds; while `blind`, silence is unknown."""
+        decided: list[Decided] = []
+        for machine in self._by_clock:
+            if machine.state.core.phase == "pending":
+                self._give(machine, Tick(now_us), decided)
+        if not blind:
+            for machine in self._silence:
+                last_us = machine.state.core.last_us
+                missed = sum(max(0, up - max(down, last_us)) for down, up in outages)
+                # After an outage a device has one more interval to be heard.
+                grace = round(machine.point.interval_s * 1e6) if missed else 0
+                self._give(machine, Tick(now_us, missed + grace), decided)
+        return decided
+
+    def take_changed(self) -> list[tuple[str, int, str, dict[str, Any]]]:
+        """Rows for `store.alerts.save_states`, once."""
+        rows = [
+            (*key, self.machines[key].rule.hash, state_json.dump(self.machines[key].state))
+            for key in self.changed
+            if key in self.machines
+        ]
+        self.changed = set()
+        return rows
+
+    def _give(self, machine: Machine, item: Reading | Tick | Seen, decided: list[Decided]) -> None:
+        state, made = step(machine.rule, machine.point.interval_s, machine.state, item)
+        if state is not machine.state:
+            machine.state = state
+            self.changed.add((machine.rule.id, machine.point.point_id))
+        if made:
+            decided.extend(Decided(machine.rule, machine.point, transition) for transition in made)
+
+
+def in_scope(scope: Scope, point: PointInfo) -> bool:
+    """True if every given part of the scope fits the point."""
+    parts: tuple[tuple[Sequence[str], str | None], ...] = (
+        (scope.kind, point.kind),
+        (scope.fraction, point.fraction),
+        (scope.use, point.use),
+        (scope.site, point.site_id),
+        (scope.zone, point.zone_id),
+        (scope.contractor, point.contractor_id),
+    )
+    if any(wanted and own not in wanted for wanted, own in parts):
+        return False
+    return all(point.labels.get(name) == value for name, value in scope.labels.items())

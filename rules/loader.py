@@ -1,0 +1,73 @@
+"""Reading rule files: strict, every mistake at once with file and line."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from catalogue.errors import FileProblems, Problem
+from catalogue.yamlfile import Document, parse_yaml, read_yaml, validate
+from rules.conditions.base import Strict
+from rules.model import Rule
+
+
+class RuleFile(Strict):
+    """The content of a rule file."""
+
+    version: Literal[1]
+    rules: list[Rule]
+
+
+def load_documents(documents: list[Document]) -> list[Rule]:
+    """The rules of these files. Raises `FileProblems` with the mistakes of all of them."""
+    problems: list[Problem] = []
+    rules: list[Rule] = []
+    places: dict[str, str] = {}
+    for document in documents:
+        try:
+            file = validate(document, RuleFile)
+        except FileProblems as error:
+            problems += error.problems
+            continue
+        for index, rule in enumerate(file.rules):
+            place = document.problem(
+                ("rules", index, "id"), f"the rule {rule.id!r} stands in {places.get(rule.id)} too"
+            )
+            if rule.id in places:
+                problems.append(place)
+            places[rule.id] = f"{document.name}:{place.line}"
+            rules.append(rule)
+    if problems:
+        raise FileProblems(problems)
+    return rules
+
+
+def shipped_rules() -> list[Rule]:
+    """The rules that come with Misto."""
+    entries = sorted(files("rules").joinpath("packs").iterdir(), key=lambda entry: entry.name)
+    return load_documents(
+        [
+            parse_yaml(entry.read_text(encoding="utf-8"), f"rules/packs/{entry.name}")
+            for entry in entries
+            if entry.name.endswith(".yaml")
+        ]
+    )
+
+
+def read_rules(paths: list[Path]) -> list[Rule]:
+    """The rules of files, or of all `*.yaml` in folders."""
+    documents: list[Document] = []
+    for path in paths:
+        documents += [read_yaml(file) for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+    return load_documents(documents)
+
+
+def rules_in_force(own: Path | None) -> list[Rule]:
+    """The shipped rules and the city's own; one of the city's with the same id replaces the shipped one."""
+    rules = {rule.id: rule for rule in shipped_rules()}
+    if own is not None:
+        if not own.is_dir():
+            raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
+        rules |= {rule.id: rule for rule in read_rules([own])}
+    return list(rules.values())

@@ -1,0 +1,197 @@
+"""The rules process: reading log in, alerts out, states and cursor in the same transaction."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import Connection
+
+from rules import metrics
+from rules.engine import Decided, Engine
+from rules.model import Rule
+from rules.text import Place, tell
+from store import alerts
+from store.alerts import Change, PointInfo
+from store.connection import connect
+from store.errors import DatabaseUnreachable, is_temporary
+from store.migrate import check_schema
+from store.reading_log import advance, lag, read_batches
+from store.registry import REGISTRY_CHANNEL
+from store.service_state import beat, last_beat
+
+log = logging.getLogger("misto.rules")
+
+READER = "rules"
+_BATCHES = 20
+_IDLE_S = 0.25
+_TICK_S = 1.0
+_BEAT_S = 5.0
+#: Without a heartbeat of ingest for this long nobody knows whether silence is the device's.
+_BLIND_AFTER = timedelta(seconds=30)
+_OUTAGES_BACK = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class RulesConfig:
+    """Everything that the rules process is told."""
+
+    database_url: str
+    rules: list[Rule]
+    time_zone: str
+    worker: str = "rules"
+
+
+class RulesService:
+    """Runs until `stop` is set."""
+
+    def __init__(self, config: RulesConfig, stop: threading.Event) -> None:
+        self._config = config
+        self._stop = stop
+        self._zone = ZoneInfo(config.time_zone)
+        self._started_at = datetime.now(UTC)
+        self._engine = Engine(config.rules)
+        self._failure = "it has not connected to the database yet"
+        self._ticked = self._beaten = 0.0
+
+    def health(self) -> tuple[bool, str]:
+        """(well, sentence)."""
+        return not self._failure, self._failure or f"{len(self._engine.machines)} pairs of rule and point are watched"
+
+    def run(self) -> None:
+        """Judge until `stop`. Raises `StoreError` where waiting does not help."""
+        told = ""
+        while not self._stop.is_set():
+            try:
+                with connect(self._config.database_url, service="rules") as connection:
+                    check_schema(connection)
+                    self._serve(connection)
+            except DatabaseUnreachable as error:
+                self._failure = str(error)
+            except psycopg.Error as error:
+                if not is_temporary(error):
+                    log.exception("a batch could not be judged; trying again")
+                self._failure = str(error).strip() or type(error).__name__
+            if self._failure and self._failure != told and not self._stop.is_set():
+                log.warning("the database is away: %s; nothing is lost meanwhile", self._failure)
+                told = self._failure
+            self._stop.wait(1)
+
+    def _serve(self, connection: Connection[Any]) -> None:
+        """Work over one connection until it breaks or `stop`. All state is read anew: a broken commit leaves none."""
+        self._engine = Engine(self._config.rules)
+        with connection.transaction():
+            for rule in self._config.rules:
+                alerts.save_rule(connection, rule.id, rule.hash, rule.definition)
+            closed = alerts.drop_states(connection, [rule.id for rule in self._config.rules])
+            self._take_points(connection)
+        if closed:
+            log.info("%d open alerts closed, for their rules are no longer in force", closed)
+        connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
+        connection.commit()
+        log.info("%d rules watch %d pairs of rule and point", len(self._config.rules), len(self._engine.machines))
+        self._failure = ""
+        while not self._stop.is_set():
+            caught_up = self._judge(connection)
+            if caught_up:
+                self._clock(connection)
+                if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
+                    with connection.transaction():
+                        self._take_points(connection)
+                connection.commit()
+            self._beat(connection, caught_up)
+
+    def _take_points(self, connection: Connection[Any]) -> None:
+        saved = {(row[0], row[1]): (row[2], row[3]) for row in alerts.load_states(connection)}
+        self._engine.set_points(alerts.load_points(connection), saved)
+        metrics.KEYS.set(len(self._engine.machines))
+
+    def _judge(self, connection: Connection[Any]) -> bool:
+        """Judge the next batches; True if the log's end is reached."""
+        with connection.transaction():
+            batches = read_batches(connection, READER, _BATCHES)
+            judged = 0
+            for batch in batches:
+                decided, count = self._engine.fold(batch)
+                judged += count
+                self._write(connection, decided)
+            if batches:
+                alerts.save_states(connection, self._engine.take_changed())
+                advance(connection, READER, batches[-1])
+        metrics.READINGS.inc(judged)
+        return len(batches) < _BATCHES
+
+    def _clock(self, connection: Connection[Any]) -> None:
+        if time.monotonic() - self._ticked < _TICK_S:
+            return
+        self._ticked = time.monotonic()
+        now = datetime.now(UTC)
+        with connection.transaction():
+            heard = last_beat(connection, "ingest")
+            blind = heard is None or now - heard > _BLIND_AFTER
+            outages = [(_us(down), _us(up)) for down, up in alerts.outages(connection, now - _OUTAGES_BACK)]
+            decided = self._engine.tick(_us(now), outages, blind)
+            self._write(connection, decided)
+            alerts.save_states(connection, self._engine.take_changed())
+
+    def _write(self, connection: Connection[Any], decided: list[Decided]) -> None:
+        for one in decided:
+            alerts.write_change(connection, self._change(one))
+            metrics.TRANSITIONS.labels(one.transition.kind).inc()
+
+    def _change(self, one: Decided) -> Change:
+        texts: dict[str, str] = {}
+        for language in ("en", "uk"):
+            told = tell(one.rule, language, _place(one.point, language), one.transition, self._zone)
+            texts |= {
+                f"title_{language}": told.title,
+                f"sentence_{language}": told.sentence,
+                f"advice_{language}": told.advice,
+            }
+        transition = one.transition
+        evidence = {"value": transition.value, "limit": transition.limit, "when": one.rule.definition["when"]}
+        return Change(
+            kind=transition.kind,
+            rule_id=one.rule.id,
+            rule_hash=one.rule.hash,
+            point_id=one.point.point_id,
+            severity=one.rule.severity,
+            breached_at=datetime.fromtimestamp(transition.breached_us / 1e6, UTC),
+            event_at=datetime.fromtimestamp(transition.event_us / 1e6, UTC),
+            reason=transition.reason,
+            value=transition.value,
+            texts=texts,
+            evidence=evidence,
+        )
+
+    def _beat(self, connection: Connection[Any], caught_up: bool) -> None:
+        if time.monotonic() - self._beaten < _BEAT_S:
+            return
+        self._beaten = time.monotonic()
+        with connection.transaction():
+            behind = lag(connection, READER)
+            metrics.LAG_BATCHES.set(behind.batches)
+            metrics.LAG_SECONDS.set(behind.age_s if behind.batches else 0)
+            metrics.OPEN_ALERTS.set(alerts.open_alerts(connection))
+            beat(connection, "rules", self._config.worker, self._started_at, {"behind_batches": behind.batches})
+
+
+def _us(moment: datetime) -> int:
+    return round(moment.timestamp() * 1e6)
+
+
+def _place(point: PointInfo, language: str) -> Place:
+    uk = language == "uk"
+    return Place(
+        point=point.name_uk if uk else point.name_en,
+        site=point.site_name_uk if uk else point.site_name_en,
+        address=(point.address_uk if uk else point.address_en) or "",
+        fraction=point.fraction,
+        contractor=(point.contractor_name_uk if uk else point.contractor_name_en) or "",
+    )

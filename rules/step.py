@@ -1,0 +1,248 @@
+"""The one function that decides: `step(rule, interval, state, input) -> (state, transitions)`.
+
+Pure: no clock, no I/O. Live, catch-up after a restart, and tests all call it. Values are judged in the order of their
+own time. A reading that arrives late is put in its place among the last `RING` readings, and what follows it is folded
+again; so within these the result does not depend on the order of arrival. Transitions that this takes back or moves are
+told as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rules.conditions.base import State
+from rules.model import Rule
+
+#: Readings of a rule and point that a late one may be put among.
+RING = 24
+
+
+class Phase:
+    """Where an alert stands."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RECOVERING = "recovering"
+
+
+class Reading(NamedTuple):
+    """A good reading. Suspect and estimated ones are unknown: they are not given to `step`."""
+
+    time_us: int
+    metric_id: int
+    value: float
+
+
+class Tick(NamedTuple):
+    """The clock. `blind_us`: since the point was last heard, time in which nothing could be received."""
+
+    now_us: int
+    blind_us: int = 0
+
+
+class Seen(NamedTuple):
+    """Something was received from the point's device."""
+
+    received_us: int
+
+
+class Transition(NamedTuple):
+    """What changed. `kind`: fires, resolves; by late data also retracted (it never was), reopened (it goes on) and
+    revised (it fired at another time)."""
+
+    kind: str
+    breached_us: int
+    event_us: int
+    reason: str
+    value: float | None
+    limit: float | None
+
+
+class Core(NamedTuple):
+    """The state proper, after one reading."""
+
+    phase: str
+    condition: State
+    last_us: int  # of the last reading
+    since_us: int  # of the first true reading in a row
+    false_since_us: int  # recovering: of the first false one
+    breached_us: int  # identity of the open episode
+
+    def json(self) -> list[Any]:
+        return list(self)
+
+
+class Entry(NamedTuple):
+    """A reading in the ring, the state before it, and the transitions that it made."""
+
+    reading: Reading
+    before: Core
+    made: tuple[Transition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """All that is kept for a rule and point."""
+
+    core: Core
+    ring: tuple[Entry, ...] = ()
+    now_us: int = 0
+    late_unjudged: int = 0
+
+
+def initial(rule: Rule) -> KeyState:
+    """State before anything is known."""
+    condition = () if rule.when.absent is not None else rule.when.initial()
+    return KeyState(Core(Phase.INACTIVE, condition, 0, 0, 0, 0))
+
+
+def step(
+    rule: Rule, interval_s: float, state: KeyState, item: Reading | Tick | Seen
+) -> tuple[KeyState, tuple[Transition, ...]]:
+    """Decide. `interval_s` is how often the point is expected to report."""
+    if isinstance(item, Reading):
+        return _read(rule, interval_s, state, item)
+    if rule.when.absent is not None:
+        return _silence(rule, interval_s, state, item)
+    if isinstance(item, Tick) and rule.by_clock:
+        return _tick(rule, interval_s, state, item.now_us)
+    return state, ()
+
+
+def _read(rule: Rule, interval_s: float, state: KeyState, reading: Reading) -> tuple[KeyState, tuple[Transition, ...]]:
+    ring = state.ring
+    place = (reading.time_us, reading.metric_id)
+    if not ring or place > ring[-1].reading[:2]:
+        core, made = _advance(rule, interval_s, state.core, reading)
+        entry = Entry(reading, state.core, made)
+        kept = ring[-RING + 1 :] if len(ring) >= RING else ring
+        return KeyState(core, (*kept, entry), state.now_us, state.late_unjudged), made
+    if place < ring[0].reading[:2]:
+        if len(ring) >= RING:
+            return KeyState(state.core, ring, state.now_us, state.late_unjudged + 1), ()
+        index = 0
+    else:
+        index = next(i for i, entry in enumerate(ring) if entry.reading[:2] >= place)
+        if ring[index].reading[:2] == place:
+            return state, ()
+    old = [transition for entry in ring[index:] for transition in entry.made]
+    core = ring[index].before
+    entries = list(ring[:index])
+    for again in (reading, *(entry.reading for entry in ring[index:])):
+        after, made = _advance(rule, interval_s, core, again)
+        entries.append(Entry(again, core, made))
+        core = after
+    new_state = KeyState(core, tuple(entries[-RING:]), state.now_us, state.late_unjudged)
+    if rule.by_clock and state.now_us:
+        new_state, _ = _tick(rule, interval_s, new_state, state.now_us)
+    new = [transition for entry in new_state.ring[-len(entries) + index :] for transition in entry.made]
+    return new_state, _difference(old, new)
+
+
+def _advance(rule: Rule, interval_s: float, core: Core, reading: Reading) -> tuple[Core, tuple[Transition, ...]]:
+    """The next state in order of event time."""
+    phase, condition, last_us, since_us, false_since_us, breached_us = core
+    time_us, metric_id, value = reading
+    made: tuple[Transition, ...] = ()
+    if phase == Phase.PENDING:
+        if rule.by_clock:
+            # The clock had already decided before this reading, however seldom it ticks.
+            core, made = _fire_by_clock(rule, interval_s, core, time_us)
+            phase, condition, last_us, since_us, false_since_us, breached_us = core
+        if phase == Phase.PENDING and time_us - last_us > rule.max_gap_us(interval_s):
+            since_us = time_us
+    condition = rule.when.fold(condition, time_us, metric_id, value)
+    truth = rule.when.truth(condition, phase in (Phase.FIRING, Phase.RECOVERING))
+    if truth is None:
+        return Core(phase, condition, time_us, since_us, false_since_us, breached_us), made
+    shown, limit = rule.when.shown(condition)
+    if truth:
+        if phase == Phase.INACTIVE:
+            phase, since_us = Phase.PENDING, time_us
+        if phase == Phase.PENDING and time_us - since_us >= rule.for_us:
+            phase, breached_us = Phase.FIRING, since_us
+            made += (Transition("fires", breached_us, time_us, "confirmed by a reading", shown, limit),)
+        elif phase == Phase.RECOVERING:
+            phase = Phase.FIRING
+    elif phase == Phase.PENDING:
+        phase = Phase.INACTIVE
+    elif phase in (Phase.FIRING, Phase.RECOVERING):
+        if phase == Phase.FIRING:
+            phase, false_since_us = Phase.RECOVERING, time_us
+        if time_us - false_since_us >= rule.keep_us:
+            phase = Phase.INACTIVE
+            made += (Transition("resolves", breached_us, time_us, "the condition no longer holds", shown, limit),)
+    return Core(phase, condition, time_us, since_us, false_since_us, breached_us), made
+
+
+def _fire_by_clock(rule: Rule, interval_s: float, core: Core, now_us: int) -> tuple[Core, tuple[Transition, ...]]:
+    """A pending alert whose time has come while its evidence was still fresh fires at that time, not at the tick's."""
+    due_us = core.since_us + rule.for_us
+    if core.phase != Phase.PENDING or now_us < due_us or due_us - core.last_us > rule.max_gap_us(interval_s):
+        return core, ()
+    shown, limit = rule.when.shown(core.condition)
+    fired = Transition("fires", core.since_us, due_us, "held for its time by the clock", shown, limit)
+    return core._replace(phase=Phase.FIRING, breached_us=core.since_us), (fired,)
+
+
+def _tick(rule: Rule, interval_s: float, state: KeyState, now_us: int) -> tuple[KeyState, tuple[Transition, ...]]:
+    now_us = max(now_us, state.now_us)
+    core, made = _fire_by_clock(rule, interval_s, state.core, now_us)
+    ring = state.ring
+    if made and ring:
+        last = ring[-1]
+        ring = (*ring[:-1], last._replace(made=last.made + made))
+    return KeyState(core, ring, now_us, state.late_unjudged), made
+
+
+def _silence(
+    rule: Rule, interval_s: float, state: KeyState, item: Tick | Seen
+) -> tuple[KeyState, tuple[Transition, ...]]:
+    core = state.core
+    assert rule.when.absent is not None
+    if isinstance(item, Seen):
+        if item.received_us <= core.last_us:
+            return state, ()
+        made: tuple[Transition, ...] = ()
+        if core.phase == Phase.FIRING:
+            hours = (item.received_us - core.last_us) / 3.6e9
+            made = (Transition("resolves", core.breached_us, item.received_us, "it reports again", hours, None),)
+        return KeyState(core._replace(phase=Phase.INACTIVE, last_us=item.received_us)), made
+    if core.last_us == 0:
+        # Never heard: the silence counts from when we began to listen.
+        return KeyState(core._replace(last_us=item.now_us)), ()
+    limit_us = rule.when.absent.limit_us(interval_s)
+    due_us = core.last_us + limit_us + item.blind_us
+    if core.phase == Phase.FIRING or item.now_us < due_us:
+        return state, ()
+    hours = (item.now_us - core.last_us) / 3.6e9
+    fired = Transition("fires", core.last_us, due_us, "nothing received", hours, limit_us / 3.6e9)
+    return KeyState(core._replace(phase=Phase.FIRING, breached_us=core.last_us)), (fired,)
+
+
+def _difference(old: list[Transition], new: list[Transition]) -> tuple[Transition, ...]:
+    """What to tell after folding again: new transitions, and those taken back."""
+    was_fired = {transition.breached_us for transition in old if transition.kind == "fires"}
+    told = [
+        transition._replace(kind="revised", reason="late data: it held from another time on")
+        if transition.kind == "fires" and transition.breached_us in was_fired
+        else transition
+        for transition in new
+        if transition not in old
+    ]
+    fired = {transition.breached_us for transition in new if transition.kind == "fires"}
+    resolved = {transition.breached_us for transition in new if transition.kind == "resolves"}
+    for transition in old:
+        if transition in new:
+            continue
+        breached_us = transition.breached_us
+        if transition.kind == "fires" and breached_us not in fired:
+            told.append(transition._replace(kind="retracted", reason="late data: the condition did not hold so long"))
+        elif transition.kind == "resolves" and breached_us not in resolved | (was_fired - fired):
+            told.append(transition._replace(kind="reopened", reason="late data: the condition still held"))
+    # What is taken back goes first: only one episode of a rule and point can be open.
+    order = {"retracted": 0, "revised": 1, "reopened": 2, "fires": 3, "resolves": 4}
+    told.sort(key=lambda transition: (transition.kind != "retracted", transition.event_us, order[transition.kind]))
+    return tuple(told)

@@ -1,0 +1,127 @@
+"""What the rules keep: their states, episodes and transitions. All calls belong into the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from store.queries import sql
+
+
+@dataclass(frozen=True)
+class PointInfo:
+    """A point as the rules and their sentences see it."""
+
+    point_id: int
+    code: str
+    kind: str
+    interval_s: float
+    fraction: str | None
+    labels: Mapping[str, str]
+    name_en: str
+    name_uk: str
+    site_id: str
+    site_name_en: str
+    site_name_uk: str
+    address_en: str | None
+    address_uk: str | None
+    use: str | None
+    zone_id: str | None
+    contractor_id: str | None
+    contractor_name_en: str | None
+    contractor_name_uk: str | None
+
+
+def load_points(connection: Connection[Any]) -> list[PointInfo]:
+    """Every point that belongs to a site and is not retired."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [PointInfo(**row) for row in cursor.execute(sql("alerts.points"))]
+
+
+def last_received(connection: Connection[Any]) -> dict[int, datetime]:
+    """When each point's device was last heard."""
+    return dict(connection.execute(sql("alerts.last_received")).fetchall())
+
+
+def save_rule(connection: Connection[Any], rule_id: str, rule_hash: str, definition: Mapping[str, Any]) -> None:
+    """Keep a version of a rule, so that an alert can be explained by the rule as it was."""
+    connection.execute(
+        sql("alerts.save_rule"), {"rule_id": rule_id, "rule_hash": rule_hash, "definition": json.dumps(definition)}
+    )
+
+
+def load_states(connection: Connection[Any]) -> list[tuple[str, int, str, dict[str, Any]]]:
+    """(rule_id, point_id, rule_hash, state) of everything kept."""
+    return connection.execute(sql("alerts.load_states")).fetchall()
+
+
+def save_states(connection: Connection[Any], states: Iterable[tuple[str, int, str, Mapping[str, Any]]]) -> None:
+    """Write changed states."""
+    rows = list(states)
+    if rows:
+        connection.execute(
+            sql("alerts.save_states"),
+            {
+                "rule_ids": [row[0] for row in rows],
+                "point_ids": [row[1] for row in rows],
+                "rule_hashes": [row[2] for row in rows],
+                "states": [json.dumps(row[3], separators=(",", ":")) for row in rows],
+            },
+        )
+
+
+def drop_states(connection: Connection[Any], rule_ids_in_force: Sequence[str]) -> int:
+    """Forget rules that are no longer in force, and close their open alerts. Returns how many were open."""
+    connection.execute(sql("alerts.drop_states"), {"rule_ids": list(rule_ids_in_force)})
+    return connection.execute(sql("alerts.close_removed"), {"rule_ids": list(rule_ids_in_force)}).rowcount
+
+
+@dataclass(frozen=True)
+class Change:
+    """A transition to be written, with the texts that were made for it."""
+
+    kind: str
+    rule_id: str
+    rule_hash: str
+    point_id: int
+    severity: str
+    breached_at: datetime
+    event_at: datetime
+    reason: str
+    value: float | None
+    texts: Mapping[str, str]
+    evidence: Mapping[str, Any]
+
+
+def write_change(connection: Connection[Any], change: Change) -> None:
+    """Write one transition; a repeated one changes nothing."""
+    parameters = {
+        "rule_id": change.rule_id,
+        "rule_hash": change.rule_hash,
+        "point_id": change.point_id,
+        "severity": change.severity,
+        "breached_at": change.breached_at,
+        "event_at": change.event_at,
+        "reason": change.reason,
+        "value": change.value,
+        "evidence": json.dumps(change.evidence),
+        **change.texts,
+    }
+    connection.execute(sql(f"alerts.{change.kind}"), parameters)
+
+
+def outages(connection: Connection[Any], since: datetime) -> list[tuple[datetime, datetime]]:
+    """Times after `since` in which ingest could not receive."""
+    return connection.execute(sql("alerts.outages"), {"since": since}).fetchall()
+
+
+def open_alerts(connection: Connection[Any]) -> int:
+    """How many alerts are firing."""
+    row = connection.execute(sql("alerts.count_open")).fetchone()
+    return row[0] if row else 0

@@ -1,0 +1,95 @@
+-- name: points
+SELECT point_id, code, kind, interval_s, fraction, labels, name_en, name_uk, site_id, site_name_en, site_name_uk,
+       address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
+FROM point_place;
+
+-- name: last_received
+SELECT a.point_id, max(s.last_received_at)
+FROM device_status AS s JOIN assignment AS a USING (device_id)
+WHERE now() >= a.valid_from AND now() < a.valid_to
+GROUP BY a.point_id;
+
+-- name: save_rule
+INSERT INTO rule_version (rule_hash, rule_id, definition) VALUES (%(rule_hash)s, %(rule_id)s, %(definition)s)
+ON CONFLICT (rule_hash) DO NOTHING;
+
+-- name: load_states
+SELECT rule_id, point_id, rule_hash, state FROM rule_state;
+
+-- name: save_states
+INSERT INTO rule_state (rule_id, point_id, rule_hash, state)
+SELECT rule_id, point_id, rule_hash, state::jsonb
+FROM unnest(%(rule_ids)s::text[], %(point_ids)s::integer[], %(rule_hashes)s::text[], %(states)s::text[])
+     AS changed (rule_id, point_id, rule_hash, state)
+ON CONFLICT (rule_id, point_id) DO UPDATE SET rule_hash = excluded.rule_hash, state = excluded.state;
+
+-- name: drop_states
+DELETE FROM rule_state WHERE rule_id <> ALL (%(rule_ids)s);
+
+-- name: close_removed
+WITH closed AS (
+    UPDATE alert_episode SET state = 'closed_rule_removed', resolved_at = now(), closed_decided_at = now()
+    WHERE state = 'firing' AND rule_id <> ALL (%(rule_ids)s)
+    RETURNING episode_id, severity
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason)
+SELECT episode_id, 'firing', 'closed_rule_removed', severity, now(), 'the rule is no longer in force' FROM closed;
+
+-- name: fires
+WITH fired AS (
+    INSERT INTO alert_episode (rule_id, rule_hash, point_id, state, severity, breached_at, fired_at,
+                               title_en, title_uk, sentence_en, sentence_uk, advice_en, advice_uk, value, evidence)
+    VALUES (%(rule_id)s, %(rule_hash)s, %(point_id)s, 'firing', %(severity)s, %(breached_at)s, %(event_at)s,
+            %(title_en)s, %(title_uk)s, %(sentence_en)s, %(sentence_uk)s, %(advice_en)s, %(advice_uk)s,
+            %(value)s, %(evidence)s)
+    ON CONFLICT DO NOTHING
+    RETURNING episode_id
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, 'pending', 'firing', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM fired;
+
+-- name: resolves
+WITH resolved AS (
+    UPDATE alert_episode SET state = 'resolved', resolved_at = %(event_at)s, closed_decided_at = now()
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
+      AND (state = 'firing' OR resolved_at <> %(event_at)s)
+    RETURNING episode_id
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, 'firing', 'resolved', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM resolved;
+
+-- name: retracted
+WITH retracted AS (
+    UPDATE alert_episode
+    SET state = 'resolved', resolved_at = coalesce(resolved_at, %(event_at)s), closed_decided_at = now()
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
+    RETURNING episode_id
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, 'firing', 'resolved', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM retracted;
+
+-- name: reopened
+WITH reopened AS (
+    UPDATE alert_episode AS e SET state = 'firing', resolved_at = NULL, closed_decided_at = NULL
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s AND state = 'resolved'
+      AND NOT EXISTS (SELECT FROM alert_episode AS other
+                      WHERE other.rule_id = e.rule_id AND other.point_id = e.point_id AND other.state = 'firing')
+    RETURNING episode_id
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, 'resolved', 'firing', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM reopened;
+
+-- name: revised
+WITH revised AS (
+    UPDATE alert_episode SET fired_at = %(event_at)s
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
+    RETURNING episode_id, state
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, state, state, %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM revised;
+
+-- name: outages
+SELECT down_at, up_at FROM ingest_outage WHERE up_at > %(since)s ORDER BY down_at;
+
+-- name: count_open
+SELECT count(*) FROM alert_episode WHERE state = 'firing';
