@@ -185,14 +185,14 @@ _TEXTS = {
         "Bin overflowing", "Контейнер переповнений",
         "The {where} bin has been at 100% for 2 hours.", "Контейнер «{where}» заповнений на 100% уже 2 години.",
         "Send a lorry today.", "Замовте вивезення на сьогодні.",
-        {"metric": "fill_level_pct", "value": 100, "threshold": 95},
+        {"value": 100, "limit": 95, "when": {"threshold": {"metric": "fill_level_pct", "above": 95}}},
     ),
     "bin-nearly-full": (
         "warning",
         "Bin nearly full", "Контейнер майже повний",
         "The {where} bin is 84% full.", "Контейнер «{where}» заповнений на 84%.",
         "Put it on tomorrow's round.", "Внесіть до завтрашнього маршруту.",
-        {"metric": "fill_level_pct", "value": 84.0, "threshold": 80},
+        {"value": 84.0, "limit": 80, "when": {"threshold": {"metric": "fill_level_pct", "above": 80}}},
     ),
     "water-night-flow": (
         "warning",
@@ -200,14 +200,14 @@ _TEXTS = {
         "{where}: never less than 0.4 m³/h between 01:00 and 04:00.",
         "{where}: від 01:00 до 04:00 витрата не падала нижче 0,4 м³/год.",
         "Look for running toilets and open taps.", "Перевірте бачки та крани.",
-        {"metric": "water_m3", "value": 0.4, "threshold": 0.05},
+        {"value": 0.4, "limit": 0.05, "when": {"night": {"metric": "water_m3", "window": "02:00-05:00"}}},
     ),
     "voltage-out-of-band": (
         "info",
         "Voltage out of band", "Напруга поза межами",
         "{where}: 254 V for 20 minutes.", "{where}: 254 В протягом 20 хвилин.",
         "Tell the grid operator.", "Повідомте оператора мережі.",
-        {"metric": "voltage_v", "value": 254.0, "threshold": 253},
+        {"value": 254.0, "limit": 253, "when": {"any": [{"threshold": {"metric": "voltage_v", "above": 253}}]}},
     ),
 }  # fmt: skip
 
@@ -255,7 +255,7 @@ def raise_alert(
             connection.execute(
                 "INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason)"
                 " VALUES (%s, %s, %s, %s, now() - %s, %s)",
-                [row[0], before, after, severity, resolved_ago if number else ago, "value above the limit"],
+                [row[0], before, after, severity, resolved_ago if number else ago, "confirmed by a reading"],
             )
     return int(row[0])
 

@@ -21,7 +21,7 @@ from dashboards.board.formatting import Formatter
 _WIDTH, _HEIGHT = 720, 260
 
 # Room for labels that the style sheet enlarges on phones; pygal reckons with its own sizes.
-_MARGINS = {"margin_left": 24, "margin_right": 24, "margin_top": 14, "margin_bottom": 26}
+_MARGINS = {"margin_left": 24, "margin_right": 24, "margin_top": 14, "margin_bottom": 12}
 
 Point = tuple[datetime, float | None]
 

@@ -106,8 +106,8 @@ class Formatter:
         return format_date(day, "d MMM", locale_of(self.language))
 
     def age(self, length: timedelta) -> str:
-        """A length of time in its largest whole unit: `3 hours`."""
-        return format_timedelta(length, granularity="second", threshold=1.0, locale=locale_of(self.language))
+        """A length of time in the largest unit of which it holds two: `90 minutes`, `3 hours`."""
+        return format_timedelta(length, granularity="second", threshold=2.0, locale=locale_of(self.language))
 
     def age_s(self, seconds: float) -> str:
         """A length of time in seconds, as `age`."""
@@ -119,5 +119,5 @@ class Formatter:
         if abs(length) < timedelta(seconds=2):
             return self.text("word.now")
         return format_timedelta(
-            length, granularity="second", threshold=1.0, add_direction=True, locale=locale_of(self.language)
+            length, granularity="second", threshold=2.0, add_direction=True, locale=locale_of(self.language)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from catalogue.metrics import MAIN_COUNTER, Metric, metrics
 from dashboards.board import security
 from dashboards.board.charts import time_chart
+from dashboards.board.formatting import Formatter
 from dashboards.board.metrics import acknowledgements
 from dashboards.board.visit import NAME_COOKIE, Visit, not_found
 from store import board as store
@@ -65,7 +66,8 @@ def one_alert(visit: Visit) -> Response:
         "alert.html",
         alert=alert,
         course=sorted(course, key=lambda entry: entry["at"]),
-        evidence=list(_evidence(alert["evidence"])),
+        evidence=list(_evidence(alert["evidence"], visit.formatter)),
+        limit=_limit_of(alert),
         chart=_chart(visit, alert),
         remind_hours=REMIND_HOURS,
     )
@@ -110,66 +112,73 @@ def _one_line(text: str) -> str:
     return " ".join("".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in text).split())
 
 
-def _evidence(evidence: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Name and value of each figure, nested names joined by a dot; at most what a person reads."""
+def _evidence(evidence: Any, write: Formatter) -> Iterator[tuple[str, str]]:
+    """Name and value of each figure, in the reader's words where there are words."""
     if not isinstance(evidence, dict):
         return
     for key, value in list(evidence.items())[:30]:
         if isinstance(value, dict):
-            yield from _evidence(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", f"{value:g}" if isinstance(value, float) else str(value)
+            yield from _evidence(value, write)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield write.term("evidence", key), write.number(value)
+        elif value is not None:
+            metric = metrics().get(value) if isinstance(value, str) else None
+            named = (metric.uk if write.language == "uk" else metric.en) if metric else str(value)
+            yield write.term("evidence", key), named
+
+
+def _limit_of(alert: Row) -> float | None:
+    """The limit that the reading was held against, if it is one of the reading itself and not of a rate."""
+    evidence = alert["evidence"]
+    if not isinstance(evidence, dict) or not isinstance(evidence.get("when"), dict):
+        return None
+    limit = evidence.get("limit")
+    of_readings = {"threshold", "any", "all"} & evidence["when"].keys()
+    return float(limit) if of_readings and isinstance(limit, int | float) else None
 
 
 def _chart(visit: Visit, alert: Row) -> Markup | None:
     """The readings that the rule judged, from a day before the breach until half a day after the end."""
-    metric = _metric_of(alert)
-    if metric is None:
-        return None
     now = visit.formatter.now
     stop = min(now, (alert["resolved_at"] or now) + _CHART_AFTER)
     start = max(alert["breached_at"] - _CHART_BEFORE, stop - _CHART_LONGEST)
-    if metric.kind == "counter":
-        rows = store.hourly(visit.connection, alert["point_id"], metric.id, start, stop)
-        unit, bucket = metric.unit, timedelta(hours=1)
-    else:
-        bucket = max(timedelta(minutes=1), (stop - start) / 300)
-        rows = store.series(visit.connection, alert["point_id"], metric.id, start, stop, bucket.total_seconds())
-        unit = metric.unit
-    if not rows:
-        return None
-    write = visit.formatter
-    limit = alert["evidence"].get("threshold") if isinstance(alert["evidence"], dict) else None
-    marks: list[tuple[datetime, float, str]] = []
-    return time_chart(
-        [(row["time"], row["value"]) for row in rows],
-        write,
-        label=metric.uk if write.language == "uk" else metric.en,
-        unit=unit,
-        start=start,
-        stop=stop,
-        full_scale=(0, 100) if metric.name == "fill_level_pct" else None,
-        marks=marks,
-        limit=float(limit) if isinstance(limit, int | float) and metric.kind != "counter" else None,
-        gap=max(4 * bucket, timedelta(seconds=4 * alert["interval_s"])),
-    )
+    for metric in _metrics_of(alert):
+        if metric.kind == "counter":
+            step = timedelta(hours=1)
+            rows = store.hourly(visit.connection, alert["point_id"], metric.id, start, stop)
+        else:
+            step = max(timedelta(minutes=1), (stop - start) / 300)
+            rows = store.series(visit.connection, alert["point_id"], metric.id, start, stop, step.total_seconds())
+        if rows:
+            write = visit.formatter
+            return time_chart(
+                [(row["time"], row["value"]) for row in rows],
+                write,
+                label=metric.uk if write.language == "uk" else metric.en,
+                unit=metric.unit,
+                start=start,
+                stop=stop,
+                full_scale=(0, 100) if metric.name == "fill_level_pct" else None,
+                limit=_limit_of(alert),
+                gap=max(4 * step, timedelta(seconds=4 * alert["interval_s"])),
+            )
+    return None
 
 
-def _metric_of(alert: Row) -> Metric | None:
-    """The metric that the alert is about: what its evidence or its rule names, else the point's main one."""
-    named = _first_metric(alert["evidence"]) or _first_metric(alert["definition"])
-    if named is None:
-        named = "fill_level_pct" if alert["kind"] == "bin" else MAIN_COUNTER.get(alert["kind"] or "")
-    return metrics().get(named) if named else None
+def _metrics_of(alert: Row) -> list[Metric]:
+    """What the alert may be about: the metrics that its evidence or its rule names, else the point's main one."""
+    named = list(_named_metrics(alert["evidence"])) or list(_named_metrics(alert["definition"]))
+    if not named:
+        named = ["fill_level_pct" if alert["kind"] == "bin" else MAIN_COUNTER.get(alert["kind"] or "", "")]
+    return [metrics()[name] for name in dict.fromkeys(named) if name in metrics()]
 
 
-def _first_metric(node: Any) -> str | None:
-    """The first known metric that stands under a key `metric`, at any depth."""
+def _named_metrics(node: Any) -> Iterator[str]:
+    """Every name that stands under a key `metric`, at any depth."""
     if isinstance(node, dict):
-        named = node.get("metric")
-        if isinstance(named, str) and named in metrics():
-            return named
+        if isinstance(node.get("metric"), str):
+            yield node["metric"]
         node = list(node.values())
     if isinstance(node, list):
-        return next((found for child in node if (found := _first_metric(child))), None)
-    return None
+        for child in node:
+            yield from _named_metrics(child)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -71,7 +71,7 @@ def building_list(visit: Visit) -> Response:
     return visit.page(
         "buildings.html",
         buildings=[(row, _in_order(uses[row["id"]])) for row in _by_name(visit, buildings)],
-        total=_in_order(_total(ours)),
+        total=_in_order(_total(ours, areas)),
     )
 
 
@@ -116,8 +116,8 @@ def _consumption(visit: Visit, site: str | None) -> list[Row]:
     )
 
 
-def _total(rows: list[Row]) -> list[Use]:
-    """All buildings together: days count where the most complete building has them."""
+def _total(rows: list[Row], areas: Mapping[str, float | None]) -> list[Use]:
+    """All buildings together, as complete as the least complete of them."""
     totals = []
     for kind in {row["kind"] for row in rows}:
         same = [row for row in rows if row["kind"] == kind]
@@ -127,7 +127,7 @@ def _total(rows: list[Row]) -> list[Use]:
             total[key] = sum(known) if known else None
         for key in ("month_days", "before_days"):
             total[key] = min(row[key] for row in same)
-        totals.append(use_of(total, None))
+        totals.append(use_of(total, sum(areas[row["site_id"]] or 0 for row in same)))
     return totals
 
 
