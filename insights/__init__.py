@@ -1,1 +1,1 @@
-
+"""Pure functions over series: consumption from counters, collections, forecast."""

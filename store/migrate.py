@@ -121,6 +121,15 @@ def migrate(url: str) -> list[Migration]:
     return todo
 
 
+def set_role_password(url: str, role: str, password: str) -> None:
+    """Give one of Misto's roles its password, so that it can log in from the network."""
+    with connect(url, service="migrate") as connection:
+        statement = psycopg.sql.SQL("ALTER ROLE {} PASSWORD {}")
+        # Hashed here: the password itself stands in no log of the server.
+        hashed = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        connection.execute(statement.format(psycopg.sql.Identifier(role), psycopg.sql.Literal(hashed)))
+
+
 def _ensure_extension(connection: Connection[Any]) -> None:
     try:
         connection.execute(sql("migrate.ensure_extension"))

@@ -12,7 +12,6 @@ from psycopg.rows import dict_row
 
 from catalogue.geometry import BinGeometry
 from catalogue.inventory import Inventory, Point, Site
-from store.errors import StoreError
 from store.queries import sql
 
 #: Channel on which a change of the registry is announced (LISTEN/NOTIFY).
@@ -131,13 +130,15 @@ def sync_inventory(connection: Connection[Any], inventory: Inventory) -> Invento
         for site in inventory.sites:
             connection.execute(sql("registry.upsert_site"), _site_row(site))
         devices = 0
+        listed: list[int] = []
         for site in inventory.sites:
             for point in site.points:
                 row = connection.execute(sql("registry.upsert_point"), _point_row(site, point)).fetchone()
                 assert row is not None
                 for entry in point.devices:
-                    _assign(connection, row[0], entry.model_dump())
+                    listed.append(_assign(connection, row[0], entry.model_dump()))
                     devices += 1
+        connection.execute(sql("registry.close_assignments"), {"listed": listed})
         codes = [point.id for site in inventory.sites for point in site.points]
         retired = connection.execute(sql("registry.retire_points"), {"codes": codes}).rowcount
         connection.execute(sql("registry.retire_sites"), {"ids": [site.id for site in inventory.sites]})
@@ -146,7 +147,7 @@ def sync_inventory(connection: Connection[Any], inventory: Inventory) -> Invento
     return InventoryChange(len(inventory.sites), len(codes), devices, retired)
 
 
-def _assign(connection: Connection[Any], point_id: int, entry: dict[str, Any]) -> None:
+def _assign(connection: Connection[Any], point_id: int, entry: dict[str, Any]) -> int:
     row = connection.execute(
         sql("registry.upsert_device"), {"address": entry["address"], "profile": entry["profile"]}
     ).fetchone()
@@ -157,8 +158,9 @@ def _assign(connection: Connection[Any], point_id: int, entry: dict[str, Any]) -
         moved = {"old": placeholder[0], "new": point_id}
         connection.execute(sql("registry.move_readings"), moved)
         connection.execute(sql("registry.delete_placeholder"), moved)
-    if connection.execute(sql("registry.upsert_assignment"), entry).rowcount != 1:
-        raise StoreError(f"device {entry['address']!r} could not be assigned to its point")
+    assigned = connection.execute(sql("registry.upsert_assignment"), entry).fetchone()
+    assert assigned is not None
+    return int(assigned[0])
 
 
 def _site_row(site: Site) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from catalogue.errors import CatalogueError
 from store.errors import StoreError
 
 #: One module per group of commands; each has `register(app)`.
-_GROUPS = ("store", "ingest", "rules", "board")
+_GROUPS = ("store", "ingest", "rules", "keeper", "board")
 
 app = typer.Typer(
     name="misto",

@@ -10,7 +10,7 @@ import typer
 from catalogue.inventory import read_inventory
 from misto.settings import Settings
 from store.connection import connect
-from store.migrate import check_schema, migrate
+from store.migrate import check_schema, migrate, set_role_password
 from store.registry import sync_inventory
 
 
@@ -24,12 +24,23 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate_command() -> None:
-    """Bring the database's schema to this version of Misto."""
-    done = migrate(Settings().database_url)
+    """Bring the database's schema to this version of Misto, and set the passwords of its roles."""
+    settings = Settings()
+    done = migrate(settings.database_url)
     for migration in done:
         print(f"applied {migration.version:04d} {migration.name}")
     if not done:
         print("nothing to do: the schema is up to date")
+    given = {
+        "misto_ingest": settings.ingest_password,
+        "misto_rules": settings.rules_password,
+        "misto_board": settings.board_password,
+        "misto_read": settings.read_password,
+    }
+    for role, password in given.items():
+        if password is not None:
+            set_role_password(settings.database_url, role, password.get_secret_value())
+            print(f"set the password of {role}")
 
 
 def load(file: Annotated[Path, typer.Argument(help="inventory file (YAML)")]) -> None:

@@ -93,12 +93,20 @@ WHERE a.device_id = %(device_id)s AND p.point_id = a.point_id AND p.site_id IS N
 RETURNING a.point_id;
 
 -- name: move_readings
+-- What moves is new at its point: the readers of the log derive from it there.
 WITH moved AS (
     DELETE FROM readings WHERE point_id = %(old)s RETURNING time, metric_id, value, quality
+), new AS (
+    INSERT INTO readings (time, point_id, metric_id, value, quality)
+    SELECT time, %(new)s, metric_id, value, quality FROM moved
+    ON CONFLICT DO NOTHING
+    RETURNING (date_part('epoch', time) * 1e6)::bigint AS time_us, point_id, metric_id, value, quality
 )
-INSERT INTO readings (time, point_id, metric_id, value, quality)
-SELECT time, %(new)s, metric_id, value, quality FROM moved
-ON CONFLICT DO NOTHING;
+INSERT INTO reading_log (received_at, reading_count, times_us, point_ids, metric_ids, "values", qualities)
+SELECT now(), count(*), array_agg(time_us), array_agg(point_id), array_agg(metric_id), array_agg(value),
+       array_agg(quality)
+FROM (SELECT * FROM new ORDER BY time_us) AS ordered
+HAVING count(*) > 0;
 
 -- name: delete_placeholder
 WITH gone AS (
@@ -114,7 +122,19 @@ VALUES (%(device_id)s, %(point_id)s, %(channel)s, coalesce(%(valid_from)s::times
         coalesce(%(valid_to)s::timestamptz, 'infinity'), %(register_start)s, %(register_end)s)
 ON CONFLICT (device_id, channel, valid_from) DO UPDATE
 SET point_id = excluded.point_id, valid_to = excluded.valid_to, register_start = excluded.register_start,
-    register_end = excluded.register_end;
+    register_end = excluded.register_end
+RETURNING assignment_id;
+
+-- name: close_assignments
+-- What the inventory no longer lists has ended now; what had not begun yet never was.
+WITH never AS (
+    DELETE FROM assignment AS a USING point AS p
+    WHERE p.point_id = a.point_id AND p.site_id IS NOT NULL AND a.valid_from >= now()
+      AND a.assignment_id <> ALL (%(listed)s)
+)
+UPDATE assignment AS a SET valid_to = now() FROM point AS p
+WHERE p.point_id = a.point_id AND p.site_id IS NOT NULL AND a.valid_to > now() AND a.valid_from < now()
+  AND a.assignment_id <> ALL (%(listed)s);
 
 -- name: retire_points
 UPDATE point SET retired = true

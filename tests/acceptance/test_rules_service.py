@@ -1,0 +1,177 @@
+"""The rules process on a real database: alerts from batches, each once, through kills."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+
+from store.service_state import beat
+from store.writer import ReadingBatch, ReadingWriter
+from tests.cities import bins, building, found
+from tests.processes import Process, wait_for
+
+FILL, TILTED = 30, 32
+Connect = Callable[[], psycopg.Connection]
+
+
+def write(writer: ReadingWriter, readings: list[tuple[float, int, int, float]]) -> None:
+    """(POSIX seconds, point, metric, value)"""
+    times, points, metrics, values = zip(*readings, strict=True)
+    writer.write(
+        ReadingBatch(
+            (np.array(times) * 1e6).astype(np.int64), np.array(points, np.int32), np.array(metrics, np.int16),
+            np.array(values, np.float64), np.zeros(len(times), np.int16), time.time(),
+        )
+    )  # fmt: skip
+
+
+def rules(database_url: str, log: Path) -> Process:
+    return Process("rules", "run", log=log, port_setting="rules_metrics_port", database_url=database_url)
+
+
+@pytest.fixture
+def writer(new_connection: Connect) -> ReadingWriter:
+    return ReadingWriter(new_connection())
+
+
+def test_an_alert_fires_is_explained_and_resolves(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path
+) -> None:
+    points = found(database, bins(2))
+    start = time.time() - 4 * 3600
+    series = [50, 85, 86, 87, 97, 98, 99, 3]
+    with rules(database_url, tmp_path / "log") as process:
+        process.wait_well()
+        for index, value in enumerate(series):
+            write(
+                writer,
+                [
+                    (start + index * 1800, points["bin-0"], FILL, value),
+                    (start + index * 1800, points["bin-1"], FILL, 20),
+                ],
+            )
+        wait_for(
+            lambda: database.execute("SELECT count(*) FROM alert_episode WHERE state = 'resolved'").fetchone() == (2,),
+            f"two alerts resolved: {process.log.read_text()}",
+        )
+        assert process.stop() == 0
+    rows = database.execute(
+        "SELECT rule_id, code, severity, title_en, title_uk, sentence_en, sentence_uk, value FROM alert_list ORDER BY rule_id"
+    ).fetchall()
+    assert [row[:3] for row in rows] == [
+        ("bin-nearly-full", "bin-0", "warning"),
+        ("bin-overflowing", "bin-0", "critical"),
+    ]
+    assert rows[0][3] == "Stand: paper bin nearly full, 86 %"
+    assert rows[0][4] == "Stand (укр): контейнер «папір» майже повний, 86 %"
+    assert "above 80 % since" in rows[0][5]
+    assert "понад 80 % від" in rows[0][6]
+    moves = database.execute("SELECT from_state, to_state FROM alert_transition ORDER BY transition_id").fetchall()
+    assert sorted(moves) == sorted([("pending", "firing"), ("firing", "resolved")] * 2)
+
+
+def test_the_clock_confirms_a_tipped_bin(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path
+) -> None:
+    points = found(database, bins(1))
+    write(writer, [(time.time() - 1200, points["bin-0"], TILTED, 1)])
+    with rules(database_url, tmp_path / "log") as process:
+        wait_for(
+            lambda: database.execute("SELECT rule_id FROM alert_episode").fetchall() == [("bin-tipped",)],
+            f"the alert: {process.log.read_text()}",
+        )
+
+
+def test_silence_is_told_but_not_while_we_were_deaf(
+    database_url: str, database: psycopg.Connection, new_connection: Connect, tmp_path: Path
+) -> None:
+    found(database, bins(1, "1s"))
+    database.execute("UPDATE rule_version SET rule_id = rule_id")
+    own = tmp_path / "rules"
+    own.mkdir()
+    (own / "quick.yaml").write_text(
+        "version: 1\nrules:\n  - id: device-silent\n    title: {en: Silent, uk: Мовчить}\n    sentence: {en: S, uk: Р}\n"
+        "    advice: {en: A, uk: П}\n    source: test\n    when: {absent: {after: 2s}}\n"
+    )
+    with Process(
+        "rules", "run", log=tmp_path / "log", port_setting="rules_metrics_port",
+        database_url=database_url, rules_dir=own,
+    ) as process:  # fmt: skip
+        process.wait_well()
+        time.sleep(4)
+        assert database.execute("SELECT count(*) FROM alert_episode").fetchone() == (0,), "no ingest, no silence"
+        now = database.execute("SELECT now()").fetchone()
+        assert now is not None
+        beat(database, "ingest", "w", now[0], {})
+        wait_for(
+            lambda: database.execute("SELECT title_uk, state FROM alert_episode").fetchall() == [("Мовчить", "firing")],
+            f"silence: {process.log.read_text()}",
+        )
+        writer = ReadingWriter(new_connection())
+        (point,) = database.execute("SELECT point_id FROM point").fetchone() or (0,)
+        write(writer, [(time.time(), point, FILL, 20)])
+        wait_for(
+            lambda: database.execute("SELECT state FROM alert_episode ORDER BY 1").fetchall()[-1] == ("resolved",),
+            "it reports again",
+        )
+
+
+def test_a_removed_rule_closes_its_alerts(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path
+) -> None:
+    points = found(database, bins(1))
+    own = tmp_path / "rules"
+    own.mkdir()
+    extra = own / "extra.yaml"
+    extra.write_text(
+        "version: 1\nrules:\n  - id: extra\n    title: {en: E, uk: Е}\n    sentence: {en: S, uk: Р}\n"
+        "    advice: {en: A, uk: П}\n    source: test\n    when: {threshold: {metric: fill_level_pct, above: 5}}\n"
+    )
+    settings = {"database_url": database_url, "rules_dir": own, "port_setting": "rules_metrics_port"}
+    write(writer, [(time.time() - 60, points["bin-0"], FILL, 10)])
+    with Process("rules", "run", log=tmp_path / "a", **settings):  # type: ignore[arg-type]
+        wait_for(lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("firing",)], "it fires")
+    extra.unlink()
+    with Process("rules", "run", log=tmp_path / "b", **settings):  # type: ignore[arg-type]
+        wait_for(
+            lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("closed_rule_removed",)],
+            "it is closed",
+        )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kills_in_the_middle_make_each_alert_once(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    count, rounds = 30, 6
+    points = found(database, bins(count), building())
+    start = time.time() - rounds * 5 * 1800 - 3600
+    process = rules(database_url, tmp_path / "log")
+    for index in range(rounds * 5):
+        value = (50, 85, 86, 97, 5)[index % 5]
+        write(writer, [(start + index * 1800, points[f"bin-{n}"], FILL, value) for n in range(count)])
+        if index % 6 == 5:
+            time.sleep(chance.uniform(0, 1.5))
+            process.kill()
+            process = rules(database_url, tmp_path / "log")
+    expected = (count * rounds, count * rounds)
+    counted = "SELECT count(*), count(DISTINCT (point_id, fired_at)) FROM alert_episode WHERE state = 'resolved'"
+    with process:
+        wait_for(
+            lambda: (database.execute(counted).fetchone() or ())[0] >= expected[0],
+            f"all alerts, not {database.execute(counted).fetchone()}: {process.log.read_text()[-2000:]}",
+        )
+        time.sleep(1)
+        assert process.stop() == 0
+    assert database.execute(counted).fetchone() == expected
+    assert database.execute("SELECT count(*) FROM alert_episode").fetchone() == (expected[0],)
+    assert database.execute("SELECT count(*) FROM alert_transition").fetchone() == (2 * expected[0],)
+    log = process.log.read_text()
+    assert "Traceback" not in log
