@@ -13,15 +13,15 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
-import pygal
 from markupsafe import Markup
 
+from dashboards.board.drawing import Bar, DateTimeLine
 from dashboards.board.formatting import Formatter
 
 _WIDTH, _HEIGHT = 720, 260
 
 # Room for labels that the style sheet enlarges on phones; pygal reckons with its own sizes.
-_MARGINS = {"margin_left": 24, "margin_right": 24, "margin_top": 14, "margin_bottom": 12}
+_MARGINS = {"margin_left": 24, "margin_right": 24, "margin_top": 14, "margin_bottom": 18}
 
 Point = tuple[datetime, float | None]
 
@@ -51,6 +51,7 @@ def time_chart(
     start: datetime,
     stop: datetime,
     full_scale: tuple[float, float] | None = None,
+    from_zero: bool = False,
     marks: Sequence[tuple[datetime, float, str]] = (),
     limit: float | None = None,
     gap: timedelta | None = None,
@@ -62,8 +63,10 @@ def time_chart(
     shown = [value for _, value in points if value is not None] + [value for _, value, _ in marks]
     if limit is not None:
         shown.append(limit)
+    if from_zero:
+        shown.append(0.0)
     ticks = full_scale_ticks(*full_scale) if full_scale else nice_ticks(min(shown), max(shown))
-    chart = pygal.DateTimeLine(
+    chart = DateTimeLine(
         **_config(
             xrange=(start.timestamp(), stop.timestamp()),
             range=(ticks[0], ticks[-1]),
@@ -72,11 +75,8 @@ def time_chart(
             value_formatter=lambda value: formatter.amount(value, unit),
         )
     )
-    days = (stop - start) / timedelta(days=1)
     chart.x_labels = _time_ticks(start, stop, formatter)
-    chart.x_value_formatter = (
-        (lambda moment: formatter.day(formatter.local(moment).date())) if days > 4 else formatter.time
-    )
+    chart.x_value_formatter = formatter.tick
     chart.y_labels = [{"value": tick, "label": formatter.number(tick)} for tick in ticks]
     chart.add(label, [_dot(moment, value, formatter, unit) for moment, value in _with_gaps(points, gap)])
     chart.add(
@@ -97,7 +97,7 @@ def bar_chart(bars: Sequence[tuple[date, float | None]], formatter: Formatter, *
     """A bar for each day."""
     top = max((value for _, value in bars if value is not None), default=0.0)
     ticks = nice_ticks(0.0, top)
-    chart = pygal.Bar(
+    chart = Bar(
         **_config(
             range=(0, ticks[-1]),
             value_formatter=lambda value: formatter.amount(value, unit),
@@ -106,7 +106,7 @@ def bar_chart(bars: Sequence[tuple[date, float | None]], formatter: Formatter, *
     )
     names = [formatter.day(day) for day, _ in bars]
     chart.x_labels = names
-    step = max(1, math.ceil(len(names) / 6))
+    step = max(1, math.ceil(len(names) / 5))
     chart.x_labels_major = names[::step]
     chart.y_labels = [{"value": tick, "label": formatter.number(tick)} for tick in ticks]
     chart.add(

@@ -105,6 +105,11 @@ class Formatter:
         """Day and month."""
         return format_date(day, "d MMM", locale_of(self.language))
 
+    def tick(self, moment: datetime) -> str:
+        """The mark of a time axis: the day at midnight, else hour and minute."""
+        local = self.local(moment)
+        return format_time(local, "HH:mm", locale=locale_of(self.language)) if local.hour else self.day(local.date())
+
     def age(self, length: timedelta) -> str:
         """A length of time in the largest unit of which it holds two: `90 minutes`, `3 hours`."""
         return format_timedelta(length, granularity="second", threshold=2.0, locale=locale_of(self.language))

@@ -25,14 +25,14 @@ HEADERS: Mapping[str, str] = {
 TOKEN_COOKIE = "misto_form"
 TOKEN_FIELD = "token"
 
-_TOKEN = re.compile(r"^[A-Za-z0-9_-]{43}$")
-_BACK = re.compile(r"^/(?:alerts/\d{1,18})?(?:\?[A-Za-z0-9=&%._~+-]*)?$")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_BACK = re.compile(r"/(?:alerts/[0-9]{1,18})?(?:\?[A-Za-z0-9=&%._~+-]*)?")
 
 
 def form_token(request: Request) -> tuple[str, bool]:
     """The token that this browser's forms carry, and whether it is new and its cookie still to be set."""
     known = request.cookies.get(TOKEN_COOKIE, "")
-    if _TOKEN.match(known):
+    if _TOKEN.fullmatch(known):
         return known, False
     return secrets.token_urlsafe(32), True
 
@@ -40,7 +40,7 @@ def form_token(request: Request) -> tuple[str, bool]:
 def token_is_right(request: Request, given: str) -> bool:
     """True if the form came from a page that this browser got from the board."""
     known = request.cookies.get(TOKEN_COOKIE, "")
-    return bool(_TOKEN.match(known)) and secrets.compare_digest(known, given)
+    return bool(_TOKEN.fullmatch(known)) and secrets.compare_digest(known.encode(), given.encode())
 
 
 def same_origin(request: Request) -> bool:
@@ -54,7 +54,7 @@ def same_origin(request: Request) -> bool:
 
 def safe_back(target: str) -> str:
     """A page of the board to return to; the first page for anything else."""
-    return target if _BACK.match(target) else "/"
+    return target if _BACK.fullmatch(target) else "/"
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, *, strict: bool = False) -> None:

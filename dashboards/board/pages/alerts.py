@@ -62,13 +62,15 @@ def one_alert(visit: Visit) -> Response:
     course = [{"at": row["event_at"], "transition": row} for row in store.transitions(visit.connection, episode_id)] + [
         {"at": row["acked_at"], "ack": row} for row in store.acknowledgements(visit.connection, episode_id)
     ]
+    chart, chart_label = _chart(visit, alert)
     return visit.page(
         "alert.html",
         alert=alert,
         course=sorted(course, key=lambda entry: entry["at"]),
         evidence=list(_evidence(alert["evidence"], visit.formatter)),
         limit=_limit_of(alert),
-        chart=_chart(visit, alert),
+        chart=chart,
+        chart_label=chart_label,
         remind_hours=REMIND_HOURS,
     )
 
@@ -137,8 +139,8 @@ def _limit_of(alert: Row) -> float | None:
     return float(limit) if of_readings and isinstance(limit, int | float) else None
 
 
-def _chart(visit: Visit, alert: Row) -> Markup | None:
-    """The readings that the rule judged, from a day before the breach until half a day after the end."""
+def _chart(visit: Visit, alert: Row) -> tuple[Markup | None, str]:
+    """The readings that the rule judged, from a day before the breach until half a day after it, and what they are."""
     now = visit.formatter.now
     stop = min(now, (alert["resolved_at"] or now) + _CHART_AFTER)
     start = max(alert["breached_at"] - _CHART_BEFORE, stop - _CHART_LONGEST)
@@ -151,18 +153,24 @@ def _chart(visit: Visit, alert: Row) -> Markup | None:
             rows = store.series(visit.connection, alert["point_id"], metric.id, start, stop, step.total_seconds())
         if rows:
             write = visit.formatter
-            return time_chart(
+            name, unit = (metric.uk if write.language == "uk" else metric.en), write.term("unit", metric.unit)
+            if metric.kind == "counter":
+                name = write.text("alert.per_hour", carrier=write.term("kind", alert["kind"]))
+            label = f"{name}, {unit}" if unit else name
+            chart = time_chart(
                 [(row["time"], row["value"]) for row in rows],
                 write,
-                label=metric.uk if write.language == "uk" else metric.en,
+                label=label,
                 unit=metric.unit,
                 start=start,
                 stop=stop,
                 full_scale=(0, 100) if metric.name == "fill_level_pct" else None,
+                from_zero=metric.kind == "counter",
                 limit=_limit_of(alert),
                 gap=max(4 * step, timedelta(seconds=4 * alert["interval_s"])),
             )
-    return None
+            return chart, label
+    return None, ""
 
 
 def _metrics_of(alert: Row) -> list[Metric]:

@@ -160,6 +160,7 @@ def _charts(visit: Visit, meter: Row) -> tuple[Markup | None, Markup | None, str
             unit=metric.unit,
             start=start,
             stop=write.now,
+            from_zero=True,
             gap=timedelta(hours=1, minutes=30),
         )
     return daily, hourly, metric.unit
