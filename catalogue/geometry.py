@@ -6,6 +6,10 @@ to the content (Milesight EM400 and its like measure from the lid downwards).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -42,6 +46,9 @@ def fill_from_distance(distance_mm: float, geometry: BinGeometry) -> tuple[float
     return 100.0 * min(1.0, max(0.0, share)), plausible
 
 
-def distance_from_fill(fill_level_pct: float, geometry: BinGeometry) -> float:
+Number = TypeVar("Number", float, npt.NDArray[np.float64])
+
+
+def distance_from_fill(fill_level_pct: Number, geometry: BinGeometry) -> Number:
     """Distance in millimetres that a sensor sees at this fill level; the inverse of `fill_from_distance`."""
     return geometry.empty_mm - (geometry.empty_mm - geometry.full_mm) * fill_level_pct / 100.0

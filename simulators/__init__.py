@@ -1,1 +1,1 @@
-
+"""A simulated city: physics, device models, publishing."""

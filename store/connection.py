@@ -8,11 +8,18 @@ import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from store.errors import DatabaseUnreachable
+from store.errors import DatabaseUnreachable, WrongDatabase
 
 
 def connect(url: str, *, service: str, autocommit: bool = False, timeout_s: int = 10) -> Connection[Any]:
-    """A connection in UTC, named after the service. Raises `DatabaseUnreachable` with a sentence."""
+    """A connection in UTC, named after the service. Raises `StoreError` with a sentence."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise WrongDatabase(
+            f"MISTO_DATABASE_URL is no database URL: {_first_line(error)}; "
+            "expected postgresql://user:password@host:port/database"
+        ) from None
     try:
         connection = psycopg.connect(
             url,

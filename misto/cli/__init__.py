@@ -6,12 +6,17 @@ import sys
 from importlib import import_module
 
 import typer
+from pydantic import ValidationError
 
 from catalogue.errors import CatalogueError
+from ingest.errors import IngestError
+from misto.runtime.errors import EmbeddedRuntimeError
+from rules.errors import RulesError
+from simulators.errors import SimulatorError
 from store.errors import StoreError
 
 #: One module per group of commands; each has `register(app)`.
-_GROUPS = ("store", "ingest", "rules", "keeper", "board")
+_GROUPS = ("store", "ingest", "rules", "keeper", "board", "simulate")
 
 app = typer.Typer(
     name="misto",
@@ -25,10 +30,18 @@ for _group in _GROUPS:
     import_module(f"misto.cli.{_group}").register(app)
 
 
+_KNOWN = (CatalogueError, StoreError, IngestError, RulesError, SimulatorError, EmbeddedRuntimeError)
+
+
 def main() -> None:
     """Entry point: errors that Misto knows end as one sentence and exit status 1."""
     try:
         app()
-    except (CatalogueError, StoreError) as error:
+    except _KNOWN as error:
         print(f"misto: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            name = "_".join(["MISTO", *map(str, item["loc"])]).upper()
+            print(f"misto: {name}: {item['msg']} (it is {item['input']!r})", file=sys.stderr)
         sys.exit(1)
