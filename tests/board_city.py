@@ -183,14 +183,14 @@ _TEXTS = {
     "bin-overflowing": (
         "critical",
         "Bin overflowing", "Контейнер переповнений",
-        "The {where} bin has been at 100% for 2 hours.", "Контейнер «{where}» заповнений на 100% уже 2 години.",
+        "{where}: the bin has been full for 2 hours.", "{where}: контейнер повний уже 2 години.",
         "Send a lorry today.", "Замовте вивезення на сьогодні.",
         {"value": 100, "limit": 95, "when": {"threshold": {"metric": "fill_level_pct", "above": 95}}},
     ),
     "bin-nearly-full": (
         "warning",
         "Bin nearly full", "Контейнер майже повний",
-        "The {where} bin is 84% full.", "Контейнер «{where}» заповнений на 84%.",
+        "{where}: the bin is 84% full.", "{where}: контейнер заповнений на 84%.",
         "Put it on tomorrow's round.", "Внесіть до завтрашнього маршруту.",
         {"value": 84.0, "limit": 80, "when": {"threshold": {"metric": "fill_level_pct", "above": 80}}},
     ),
@@ -224,6 +224,8 @@ def raise_alert(
     """An alert as the rules write it; returns its number."""
     severity, title_en, title_uk, sentence_en, sentence_uk, advice_en, advice_uk, evidence = _TEXTS[rule_id]
     state = "firing" if resolved_ago is None else "resolved"
+    place = connection.execute("SELECT site_name_en, site_name_uk FROM point_place WHERE code = %s", [code]).fetchone()
+    assert place is not None
     row = connection.execute(
         """
         INSERT INTO alert_episode (rule_id, rule_hash, point_id, state, severity, breached_at, fired_at, resolved_at,
@@ -242,8 +244,8 @@ def raise_alert(
             "resolved": resolved_ago,
             "title_en": title or title_en,
             "title_uk": title or title_uk,
-            "s_en": sentence_en.format(where=code),
-            "s_uk": sentence_uk.format(where=code),
+            "s_en": sentence_en.format(where=place[0]),
+            "s_uk": sentence_uk.format(where=place[1]),
             "a_en": advice_en,
             "a_uk": advice_uk,
             "evidence": json.dumps(evidence),
