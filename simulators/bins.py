@@ -92,7 +92,7 @@ class BinPhysics:
         """1 while it lies on its side."""
         if "tips" not in self.bin.quirks:
             return np.zeros(len(times_us))
-        return active(times_us, self._chance, 13, 2.5)
+        return active(times_us, self._chance, 61, 3)
 
     def distance_mm(self, times_us: Ints) -> Floats:
         """What the ultrasonic sensor measures: ±8 mm, now and then an echo from the wall."""

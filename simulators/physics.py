@@ -157,7 +157,7 @@ class BuildingPhysics:
         slots = times_us // 60_000_000
         volts = 231 + self._chance.one(-2, 2, 9 + phase) - evening + 1.1 * self._chance.normal(slots, 12 + phase)
         if "weak-line" in self.building.quirks and phase == 0:
-            volts = volts - 32 * active(times_us, self._chance, 7, 1.2)
+            volts = volts - 32 * active(times_us, self._chance, 31, 1.2)
         result: Floats = volts
         return result
 

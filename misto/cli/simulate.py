@@ -18,6 +18,7 @@ from misto.history import fill_history, last_stored
 from misto.service import health_server, set_up_logging, stop_on_signals
 from misto.settings import Settings
 from simulators.city import City
+from simulators.errors import SimulatorError
 from simulators.publisher import Publisher
 from simulators.run import Player, Summary
 from store.connection import connect

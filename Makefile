@@ -1,0 +1,40 @@
+# `make` lists what there is to do.
+MISTO = .venv/bin/misto
+ARGS ?=
+
+.PHONY: help demo test lint bench lock clean environment
+
+help:
+	@echo "make demo   a simulated city on this machine, live, until Ctrl-C   (ARGS=\"--for 60s\" ends by itself)"
+	@echo "make test   all tests, on a real PostgreSQL with TimescaleDB and a real Mosquitto   (ARGS=\"tests/unit\")"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  speed on this machine   (ARGS=\"--quick\")"
+	@echo "make lock   write the exact versions of all dependencies (needs uv)"
+	@echo "make clean  remove the environment, the private servers and the demo's data"
+
+demo:
+	@PYTHON="$(PYTHON)" sh tools/environment.sh service
+	@exec $(MISTO) demo $(ARGS)
+
+environment:
+	@PYTHON="$(PYTHON)" sh tools/environment.sh dev
+
+test: environment
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: environment
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: environment
+	.venv/bin/python -m bench $(ARGS)
+
+lock:
+	uv pip compile pyproject.toml --extra runtime --extra build --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header --quiet -o constraints.txt
+	uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header --quiet -o constraints-dev.txt
+
+clean:
+	rm -rf .venv .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis
