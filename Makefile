@@ -1,40 +1,40 @@
-# Two commands do all the set-up: `make demo` and `make test`. Neither needs root, Docker or a virtual environment.
-
-MISTO := .venv/bin/misto
-PYTHON := .venv/bin/python
-PACKAGES := catalogue store ingest insights rules dashboards simulators misto
+# `make` lists what there is to do.
+MISTO = .venv/bin/misto
 ARGS ?=
 
-.DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean clean-all environment environment-dev
+.PHONY: help demo test lint bench lock clean environment
 
-help:  ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+help:
+	@echo "make demo   a simulated city on this machine, live, until Ctrl-C   (ARGS=\"--for 60s\" ends by itself)"
+	@echo "make test   all tests, on a real PostgreSQL with TimescaleDB and a real Mosquitto   (ARGS=\"tests/unit\")"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  speed on this machine   (ARGS=\"--quick\")"
+	@echo "make lock   write the exact versions of all dependencies (needs uv)"
+	@echo "make clean  remove the environment, the private servers and the demo's data"
 
-demo: environment  ## a simulated city, live, on this machine; ARGS="--for 60s" ends by itself with a summary
+demo:
+	@PYTHON="$(PYTHON)" sh tools/environment.sh service
 	@exec $(MISTO) demo $(ARGS)
 
-test: environment-dev  ## all tests; ARGS="tests/unit -q" some of them
-	@[ -n "$$MISTO_TEST_DATABASE_URL" ] && [ -n "$$MISTO_TEST_MQTT_URL" ] || $(MISTO) runtime fetch || true
-	@exec $(PYTHON) -m pytest $(ARGS)
-
-lint: environment-dev  ## ruff and mypy
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
-
-format: environment-dev  ## put the code into ruff's form
-	$(PYTHON) -m ruff check --fix .
-	$(PYTHON) -m ruff format .
-
-clean:  ## remove the demo's data and logs; the fetched programs stay
-	@tools/clean data
-
-clean-all:  ## remove the data, the fetched programs, the environment and all caches
-	@tools/clean all
-
 environment:
-	@tools/bootstrap run
+	@PYTHON="$(PYTHON)" sh tools/environment.sh dev
 
-environment-dev:
-	@tools/bootstrap dev
+test: environment
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: environment
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: environment
+	.venv/bin/python -m bench $(ARGS)
+
+lock:
+	uv pip compile pyproject.toml --extra runtime --extra build --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header --quiet -o constraints.txt
+	uv pip compile pyproject.toml --all-extras -c constraints.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header --quiet -o constraints-dev.txt
+
+clean:
+	rm -rf .venv .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis
