@@ -77,7 +77,6 @@ def one_alert(visit: Visit) -> Response:
 
 def acknowledge(visit: Visit, form: Mapping[str, str]) -> Response:
     """`POST /alerts/{id}/acknowledge`: somebody takes care of it."""
-    write = visit.formatter
     if not security.same_origin(visit.request):
         return _refused(visit, "origin", 403)
     if not security.token_is_right(visit.request, form.get(security.TOKEN_FIELD, "")):
@@ -94,7 +93,6 @@ def acknowledge(visit: Visit, form: Mapping[str, str]) -> Response:
     acknowledgements.inc()
     response = RedirectResponse(security.safe_back(form.get("back", "/")), 303)
     security.set_cookie(visit.request, response, NAME_COOKIE, quote(name))
-    response.headers["Content-Language"] = write.language
     return response
 
 
