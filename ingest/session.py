@@ -175,7 +175,7 @@ class Session:
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         options: dict[str, Any] = {}
         if self._version is MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = _NEVER_EXPIRES
             properties.ReceiveMaximum = self.config.receive_maximum
             options = {"clean_start": False, "properties": properties}

@@ -184,12 +184,9 @@ class Keeper:
     def _idle(self, connection: Connection[Any]) -> None:
         """What can wait until the log's end is reached."""
         now = time.monotonic()
-        if self._bins and now - self._forecast_at > _FORECAST_S:
+        if now - self._forecast_at > _FORECAST_S:
             self._forecast_at = now
-            with connection.transaction():
-                for point_id in self._bins:
-                    self._forecast(connection, point_id)
-            self._bins.clear()
+            self.forecast_all(connection)
         if now - self._kept_at > _RETENTION_S:
             self._kept_at = now
             with connection.transaction():
@@ -204,6 +201,13 @@ class Keeper:
             LAST_RETENTION.set_to_current_time()
             if any(dropped.values()):
                 log.info("retention dropped %s", ", ".join(f"{count} {what}" for what, count in dropped.items()))
+
+    def forecast_all(self, connection: Connection[Any]) -> None:
+        """Forecast every bin that has new readings."""
+        with connection.transaction():
+            for point_id in self._bins:
+                self._forecast(connection, point_id)
+        self._bins.clear()
 
     def _forecast(self, connection: Connection[Any], point_id: int) -> None:
         past = derived.past_collections(connection, point_id, _PAST_CYCLES)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from catalogue.inventory import Inventory
-from store.registry import sync_inventory
+from catalogue.inventory import Inventory, read_inventory
+from misto.cli.simulate import demo_city_file
+from misto.history import fill_history
+from misto.keeper import Keeper, KeeperConfig
+from simulators.city import City
+from store.connection import connect
+from store.reading_log import lag
+from store.registry import register_unclaimed, sync_inventory
+from tests.processes import Process, wait_for
 
 
 def text(name: str) -> dict[str, str]:
@@ -60,3 +70,29 @@ def found(connection: psycopg.Connection[Any], *sites: dict[str, Any]) -> dict[s
     """Load a city of these sites; returns the point ids by code."""
     sync_inventory(connection, inventory(*sites))
     return dict(connection.execute("SELECT code, point_id FROM point").fetchall())
+
+
+def fill_demo_city(url: str, days: float, log: Path) -> None:
+    """The demo city's last days in a database, as the services would leave it."""
+    now_us = time.time_ns() // 1000
+    demo = read_inventory(demo_city_file())
+    with connect(url, service="test") as connection:
+        sync_inventory(connection, demo)
+        register_unclaimed(connection, "stranger", profile=None, kind="weather", guess={"envelope": "plain_json"})
+        connection.commit()
+        fill_history(
+            connection, City(demo), round(now_us - days * 86_400e6), now_us, lambda *_: None, threading.Event()
+        )
+        keeper = Keeper(KeeperConfig(url, 36500, 7, 90), threading.Event())
+        while keeper.derive(connection):
+            pass
+        keeper.forecast_all(connection)
+        with Process("rules", "run", log=log, port_setting="rules_metrics_port", database_url=url) as rules:
+
+            def judged() -> bool:
+                behind = lag(connection, "rules").batches
+                connection.rollback()
+                return behind == 0
+
+            wait_for(judged, f"the rules have judged everything: {log.read_text()}", 120)
+            assert rules.stop() == 0

@@ -23,6 +23,7 @@ from misto.runtime import Binaries, MosquittoServer, PostgresServer, RuntimeUnav
 from misto.runtime.binaries import runtime_dir
 from store.connection import connect
 from store.migrate import migrate
+from tests.cities import fill_demo_city
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -113,6 +114,14 @@ def _database(admin_url: str, template: str | None) -> Iterator[str]:
     _execute(admin_url, statement)
     yield at_database(admin_url, name)
     _execute(admin_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def demo_city_url(admin_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo city with nine simulated days, derived and judged. Only to be read."""
+    for url in _database(admin_url, template_database):
+        fill_demo_city(url, days=9, log=tmp_path_factory.mktemp("demo-city") / "rules.log")
+        yield url
 
 
 @pytest.fixture
