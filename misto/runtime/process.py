@@ -19,7 +19,8 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
-def _die_with_parent(number: int) -> Callable[[], None]:
+def die_with_parent(number: int) -> Callable[[], None]:
+    """For `preexec_fn`: on Linux the child gets this signal when the thread that started it ends."""
     parent = os.getpid()
 
     def prepare() -> None:
@@ -54,7 +55,7 @@ def spawn(
             env=env,
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_die_with_parent(death_signal),  # after setuid, which would clear it
+            preexec_fn=die_with_parent(death_signal),  # after setuid, which would clear it
             user=user,
             group=None if user is None else pwd.getpwnam(user).pw_gid,
             extra_groups=None if user is None else [],
