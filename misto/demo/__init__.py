@@ -1,0 +1,5 @@
+"""`misto demo`: a whole simulated city on this machine."""
+
+from misto.demo.run import Demo, DemoError
+
+__all__ = ["Demo", "DemoError"]

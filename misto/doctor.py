@@ -1,0 +1,244 @@
+"""What is well, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as mqtt
+import psycopg
+from paho.mqtt.enums import CallbackAPIVersion
+from psycopg import Connection
+
+from misto.settings import Settings
+from store.connection import connect, describe
+from store.errors import StoreError
+from store.migrate import edition_of, pending
+from store.queries import sql
+from store.reading_log import lag
+
+Level = Literal["ok", "warning", "wrong"]
+
+_SERVICES = ("ingest", "rules", "keeper", "board")
+_CLOCK_TOLERANCE_S = 5.0
+_DISK_FREE_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: what was looked at, how it is, and what to do if it is not well."""
+
+    subject: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything; each part is looked at even if another is down."""
+    yield from _settings(environment)
+    try:
+        connection = connect(settings.database_url, service="doctor", autocommit=True, timeout_s=5)
+    except StoreError as error:
+        yield Finding("database", "wrong", str(error), "`make demo` starts a private one")
+    else:
+        with connection:
+            yield from _database(connection, settings)
+    yield from _broker(settings)
+    yield from _disk(settings)
+
+
+def _settings(environment: Mapping[str, str]) -> Iterator[Finding]:
+    known = {f"MISTO_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith("MISTO_") and name not in known)
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists the settings"
+        yield Finding("settings", "warning", f"there is no setting {name}", hint)
+    if not unknown:
+        yield Finding("settings", "ok", "every MISTO_ variable is known")
+
+
+def _database(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
+    version = connection.info.server_version // 10_000
+    place = describe(settings.database_url)
+    if version < 15:
+        yield Finding("database", "wrong", f"{place} is PostgreSQL {version}", "Misto needs 15 or newer; 17 is tested")
+    else:
+        yield Finding("database", "ok", f"{place}, PostgreSQL {version}")
+    try:
+        edition = edition_of(connection)
+        todo = pending(connection)
+    except StoreError as error:
+        yield Finding("migrations", "wrong", str(error), "run `misto migrate` as the database's owner")
+        return
+    if edition == "apache":
+        text = "Apache edition: rollups are views, no columnstore"
+        yield Finding("TimescaleDB", "ok", text, "for years of data take the Community edition")
+    else:
+        yield Finding("TimescaleDB", "ok", "Community edition")
+    if todo:
+        yield Finding("migrations", "wrong", f"{len(todo)} are pending", "run `misto migrate`")
+        return
+    yield Finding("migrations", "ok", "the schema is up to date")
+    for look in (_clock, _city, _services, _flow):
+        try:
+            yield from look(connection, settings)
+        except psycopg.Error as error:
+            yield Finding(
+                look.__name__.strip("_"), "wrong", str(error).strip(), "check the rights of this database role"
+            )
+
+
+def _clock(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
+    row = connection.execute(sql("doctor.now")).fetchone()
+    assert row is not None
+    apart_s = abs((datetime.now(UTC) - row[0]).total_seconds())
+    if apart_s > _CLOCK_TOLERANCE_S:
+        text = f"this machine's clock and the database's are {apart_s:.0f} s apart"
+        yield Finding("clock", "wrong", text, "set both by NTP (timedatectl set-ntp true)")
+    else:
+        yield Finding("clock", "ok", "this machine's clock and the database's agree")
+
+
+def _city(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
+    row = connection.execute(sql("doctor.city")).fetchone()
+    if row is None:
+        remedy = "write one (docs/inventory.md) and run `misto inventory load FILE`"
+        yield Finding("inventory", "wrong", "no inventory is loaded", remedy)
+        return
+    name, zone, sites, points, without_device, unclaimed = row
+    yield Finding("inventory", "ok", f"{name}: {sites} sites, {points} points")
+    if zone != settings.time_zone:
+        text = f"the inventory's time zone is {zone}, MISTO_TIME_ZONE is {settings.time_zone}"
+        yield Finding("inventory", "wrong", text, "make them the same: devices' local times are read in it")
+    if without_device:
+        text = f"{without_device} points have no device now"
+        yield Finding("inventory", "warning", text, "add their devices to the inventory, or remove the points")
+    if unclaimed:
+        text = f"{unclaimed} devices send and belong to no point"
+        yield Finding("devices", "warning", text, "the board's page Devices shows them with lines for the inventory")
+
+
+def _services(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
+    beats = dict(connection.execute(sql("doctor.heartbeats")).fetchall())
+    for service in _SERVICES:
+        command = "rules run" if service == "rules" else service
+        age_s = beats.get(service)
+        if age_s is None:
+            yield Finding(service, "warning", "has never run with this database", f"start `misto {command}`")
+        elif age_s > 60:
+            yield Finding(service, "wrong", f"was last alive {_ago(age_s)} ago", f"start `misto {command}`")
+        else:
+            yield Finding(service, "ok", "is alive")
+
+
+def _flow(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
+    row = connection.execute(sql("doctor.flow")).fetchone()
+    assert row is not None
+    last_s, quarantined = row
+    if last_s is None:
+        yield Finding("readings", "warning", "no reading has ever come in", "publish one (docs/mqtt-json.md shows how)")
+    elif last_s > 900:
+        text = f"the last reading came in {_ago(last_s)} ago"
+        yield Finding("readings", "wrong", text, "is ingest alive, and do the sensors publish to this broker?")
+    else:
+        yield Finding("readings", "ok", f"the last reading came in {_ago(last_s)} ago")
+    if quarantined:
+        text = f"{quarantined} messages of the last 24 hours could not be read"
+        remedy = "the board's page Devices shows why; `misto decode` explains one"
+        yield Finding("quarantine", "warning", text, remedy)
+    for reader in ("rules", "keeper"):
+        behind = lag(connection, reader)
+        if behind.batches and behind.age_s > 120:
+            text = f"{reader}: {behind.batches} batches behind, the oldest {_ago(behind.age_s)} old"
+            yield Finding("reading log", "warning", text, f"is `misto {reader}` alive? is a transaction open for long?")
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    parts = urlsplit(settings.mqtt_url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+    place = f"{host}:{port}"
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        text = f"the broker at {place} cannot be reached: {error}"
+        yield Finding("broker", "wrong", text, "start it, or set MISTO_MQTT_URL to where it is")
+        return
+    said = _session(settings, host, port)
+    if said["refused"] is not None:
+        remedy = "check user and password in MISTO_MQTT_URL; Misto asks for MQTT 5 first"
+        yield Finding("broker", "wrong", f"{place} refuses the session: {said['refused']}", remedy)
+        return
+    yield Finding("broker", "ok", f"{place}, MQTT 5")
+    if said["subscription"] is not None:
+        text = f"{place} refuses to let us read: {said['subscription']}"
+        yield Finding("broker", "wrong", text, "allow this user to read the topics (deploy/mosquitto/acl)")
+    packet = said["packet"]
+    if packet and packet < 65_536:
+        text = f"{place} takes packets of {packet} bytes at the most"
+        yield Finding("broker", "warning", text, "set max_packet_size to 1048576 (deploy/mosquitto/mosquitto.conf)")
+
+
+def _session(settings: Settings, host: str, port: int) -> dict[str, Any]:
+    """Log in and subscribe as ingest would, under a name of our own that leaves no session behind."""
+    said: dict[str, Any] = {"refused": "it does not answer", "subscription": None, "packet": 0}
+    done = threading.Event()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"misto-doctor-{os.getpid()}", protocol=mqtt.MQTTv5)
+    parts = urlsplit(settings.mqtt_url)
+    if parts.username:
+        client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+    if parts.scheme == "mqtts":
+        client.tls_set(ca_certs=str(settings.mqtt_ca_file) if settings.mqtt_ca_file else None)
+
+    def on_connect(client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            said["refused"] = str(reason)
+            done.set()
+            return
+        said["refused"] = None
+        said["packet"] = getattr(properties, "MaximumPacketSize", 0)
+        client.subscribe([(topic.strip(), 1) for topic in settings.mqtt_topics.split(",")])
+
+    def on_subscribe(client: mqtt.Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        said["subscription"] = ", ".join(refused) or None
+        done.set()
+
+    client.on_connect, client.on_subscribe = on_connect, on_subscribe
+    try:
+        client.connect(host, port, 10)
+        client.loop_start()
+        done.wait(5)
+    except OSError as error:
+        said["refused"] = str(error)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return said
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.runtime_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < _DISK_FREE_GB:
+        yield Finding("disk", "wrong", f"{free_gb:.1f} GB are free at {folder}", "make room: a full disk stops ingest")
+    else:
+        yield Finding("disk", "ok", f"{free_gb:.0f} GB are free at {folder}")
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
