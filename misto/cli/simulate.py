@@ -149,7 +149,7 @@ def history(
             print("history: nothing to fill, it is all there")
             return
         began = time.monotonic()
-        with Progress(TextColumn("history"), *columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("", total=end_us - start_us)
 
             def progress(reached_us: int, count: int) -> None:

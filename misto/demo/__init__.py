@@ -1,5 +1,6 @@
 """`misto demo`: a whole simulated city on this machine."""
 
-from misto.demo.run import Demo, DemoError
+from misto.demo.run import Demo
+from misto.demo.supervisor import DemoError
 
 __all__ = ["Demo", "DemoError"]

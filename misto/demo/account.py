@@ -59,9 +59,7 @@ class Stored:
     @classmethod
     def count(cls, connection: Connection[Any], begin: datetime, last_quarantined: int) -> Stored:
         """Count from the city time `begin` on; quarantine after the row `last_quarantined`."""
-        row = connection.execute(
-            sql("demo.counts"), {"begin": begin, "last_quarantined": last_quarantined}
-        ).fetchone()
+        row = connection.execute(sql("demo.counts"), {"begin": begin, "last_quarantined": last_quarantined}).fetchone()
         assert row is not None
         return cls(*row)
 

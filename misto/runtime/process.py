@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from misto.runtime.errors import ServerFailed
@@ -34,24 +35,27 @@ def die_with_parent(number: int) -> Callable[[], None]:
 
 def spawn(
     command: Sequence[str | Path],
-    log: Path,
+    log: Path | None,
     *,
     user: str | None = None,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
     death_signal: int = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own (so that Ctrl-C reaches only us), logging to `log`.
+    """Start a process in a session of its own (so that Ctrl-C reaches only us), logging to `log` or, without, as we do.
 
     On Linux it gets `death_signal` when we die, however we die.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with ExitStack() as stack:
+        output = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = stack.enter_context(log.open("ab"))
         return subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if log is not None else None,
             env=env,
             cwd=cwd,
             start_new_session=True,

@@ -4,7 +4,7 @@ CROSS JOIN LATERAL (SELECT time FROM readings WHERE point_id = p.point_id ORDER 
 WHERE p.site_id IS NOT NULL;
 
 -- name: foreign_site
-SELECT code FROM site WHERE retired_at IS NULL AND code <> ALL (%(known)s) ORDER BY code LIMIT 1;
+SELECT id FROM site WHERE NOT retired AND id <> ALL (%(known)s) ORDER BY id LIMIT 1;
 
 -- name: last_quarantined
 SELECT coalesce(max(quarantine_id), 0) FROM quarantine;
