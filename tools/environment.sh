@@ -30,9 +30,28 @@ if [ "$have" = "dev $want" ] || [ "$have" = "$kind $want" ]; then exit 0; fi
 echo "Making the Python environment in .venv (first time: downloads about 60 MB of packages) …"
 rm -rf .venv
 "$python" -m venv .venv
-quiet=
-[ -t 1 ] || quiet=--quiet
-.venv/bin/python -m pip install $quiet --disable-pip-version-check --require-hashes -r "$lock"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# Of pip's talk only what it downloads just now; all of it is in the log.
+log=.venv/install.log
+: > "$log"
+install() {
+    {
+        PYTHONUNBUFFERED=1 .venv/bin/python -m pip install --no-input --disable-pip-version-check \
+            --progress-bar off "$@" 2>&1 && echo "=== done ==="
+    } | while IFS= read -r line; do
+        printf '%s\n' "$line" >> "$log"
+        case $line in
+            *"  Downloading "*) echo "  ${line#*Downloading }" ;;
+            *Retrying*) echo "  the package index does not answer, trying again …" ;;
+            "Installing collected packages"*) echo "installing …" ;;
+        esac
+    done
+    if [ "$(tail -n 1 "$log")" != "=== done ===" ]; then
+        tail -n 15 "$log" >&2
+        echo "The packages could not be installed; the lines above say why, $log has all." >&2
+        exit 1
+    fi
+}
+install --require-hashes -r "$lock"
+install --no-deps --no-build-isolation -e .
 echo "$kind $want" > .venv/misto-stamp
 echo "The environment is ready."
