@@ -12,5 +12,11 @@ for folder in "$runtime" "$elsewhere"; do
         exit 1
     fi
 done
-[ -z "$elsewhere" ] || rm -rf "$elsewhere"
-rm -rf "$runtime" .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+# Only what is ours: MISTO_RUNTIME_DIR may be a folder that holds more.
+for folder in "$elsewhere" "$runtime"; do
+    [ -d "$folder" ] || continue
+    rm -rf "$folder"/root-* "$folder/apt" "$folder/data" "$folder/logs" "$folder/elsewhere" \
+        "$folder/simulators.json" "$folder/demo.lock"
+    rmdir "$folder" 2> /dev/null || true
+done
+rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
