@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import psycopg
 
 from ingest.clock import TimeSource
 from ingest.decoder import Decoder, digest
 from ingest.envelopes import NotAReading
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
+from store.errors import StoreError
 from store.writer import Delivery, ReadingBatch, Source, Unreadable
+
+log = logging.getLogger("misto.ingest")
 
 
 @dataclass
@@ -67,10 +72,13 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         except NotAReading:
             outcomes["ignored"] += 1
             continue
-        except Undecodable as error:
-            reasons[error.reason] += 1
+        except (psycopg.Error, StoreError):
+            raise  # the registry's database is away: the whole batch waits
+        except Exception as error:
+            refusal = error if isinstance(error, Undecodable) else _failed(error)
+            reasons[refusal.reason] += 1
             outcomes["quarantined"] += 1
-            unreadable.append(Unreadable(source, error.reason, error.detail, error.device_address))
+            unreadable.append(Unreadable(source, refusal.reason, refusal.detail, refusal.device_address))
             mark = mark or (message.packet_id, digest(message))
             _remember(mark, message, deliveries, marks)
             continue
@@ -109,6 +117,12 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         deliveries=marks,
     )
     return DecodedBatch(batch, devices, outcomes, reasons, unset_clocks)
+
+
+def _failed(error: Exception) -> Undecodable:
+    """A mistake of ours must cost one message, not the service."""
+    log.exception("a message could not be decoded, which is a mistake of Misto's; it is in quarantine")
+    return Undecodable(Reason.DECODER_FAILED, f"{type(error).__name__}: {error}")
 
 
 def _remember(mark: tuple[int, bytes], message: Message, deliveries: Deliveries, marks: list[Delivery]) -> None:

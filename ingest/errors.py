@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NO_READINGS = "no_readings"
     NOT_ASSIGNED = "not_assigned"
     UNSTORABLE = "unstorable"
+    DECODER_FAILED = "decoder_failed"
 
 
 #: One sentence a reason, for the documentation and the board.
@@ -36,6 +37,7 @@ REASONS: dict[Reason, str] = {
     Reason.NO_READINGS: "It was understood, but holds no field that is a reading.",
     Reason.NOT_ASSIGNED: "At its time the device was assigned to no point.",
     Reason.UNSTORABLE: "The database refuses it for good.",
+    Reason.DECODER_FAILED: "Misto itself failed on it; please report it with the message.",
 }
 
 

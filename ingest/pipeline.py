@@ -170,9 +170,12 @@ class Pipeline:
                     self._write(work, writer)
                     self._failure = ""
                     break
-                except (psycopg.Error, StoreError) as error:
+                except Exception as error:
+                    # Whatever it is, the batch is not acknowledged and the writer stays: it is tried again.
                     metrics.WRITE_ERRORS.inc()
-                    if isinstance(error, psycopg.Error) and not is_temporary(error):
+                    if not isinstance(error, StoreError) and not (
+                        isinstance(error, psycopg.Error) and is_temporary(error)
+                    ):
                         log.exception("a batch cannot be written; trying again")
                     elif not self._failure:
                         log.warning("the database is away, messages wait in the broker: %s", str(error).strip())

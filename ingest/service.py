@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -97,10 +96,6 @@ class Ingest:
         self._pipeline.start()
         housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
         housekeeping.start()
-        # What is here now stays: the collector need not look through it again with every batch.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 100)
         try:
             self._session.run(self._stop)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -26,6 +27,17 @@ def set_up_logging(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
+
+
+def tune_collector() -> None:
+    """Let the garbage collector run seldom, and not over what is here already.
+
+    Services make many small tuples that reference counting alone frees; looking through them costs a third to a half of
+    all time (docs/decisions/003-speed.md).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
 
 
 def stop_on_signals() -> threading.Event:

@@ -25,6 +25,7 @@ class Machine:
     rule: Rule
     point: PointInfo
     state: KeyState
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Decided:
 
 
 class Engine:
-    """Machines for every rule and point in its scope. `changed` collects the keys whose state is to be saved."""
+    """Machines for every rule and point in its scope; `take_changed` gives the states to be saved."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = {rule.id: rule for rule in rules}
         self.machines: dict[Key, Machine] = {}
-        self.changed: set[Key] = set()
+        self._changed: list[Machine] = []
         self._by_reading: dict[tuple[int, int], list[Machine]] = {}
         self._by_point: dict[int, list[Machine]] = {}
         self._by_clock: list[Machine] = []
@@ -93,15 +94,21 @@ class Engine:
                     self._give(machine, Seen(received_us), decided)
         wanted = np.isin(batch.metric_ids, self._watched) & (batch.qualities == Quality.GOOD)
         columns = (batch.times_us, batch.point_ids, batch.metric_ids, batch.values)
-        by_reading, give = self._by_reading, self._give
+        by_reading, changed = self._by_reading, self._changed
         judged = 0
         for time_us, point_id, metric_id, value in zip(*(column[wanted].tolist() for column in columns), strict=True):
             machines = by_reading.get((point_id, metric_id))
-            if machines is not None:
-                judged += 1
-                reading = Reading(time_us, metric_id, value)
-                for machine in machines:
-                    give(machine, reading, decided)
+            if machines is None:
+                continue
+            judged += 1
+            reading = Reading(time_us, metric_id, value)
+            for machine in machines:
+                machine.state, made = step(machine.rule, machine.point.interval_s, machine.state, reading)
+                if not machine.changed:
+                    machine.changed = True
+                    changed.append(machine)
+                if made:
+                    decided.extend(Decided(machine.rule, machine.point, transition) for transition in made)
         return decided, judged
 
     def tick(self, now_us: int, outages: Sequence[tuple[int, int]], blind: bool) -> list[Decided]:
@@ -121,19 +128,23 @@ class Engine:
 
     def take_changed(self) -> list[tuple[str, int, str, dict[str, Any]]]:
         """Rows for `store.alerts.save_states`, once."""
-        rows = [
-            (*key, self.machines[key].rule.hash, state_json.dump(self.machines[key].state))
-            for key in self.changed
-            if key in self.machines
-        ]
-        self.changed = set()
+        rows = []
+        for machine in self._changed:
+            machine.changed = False
+            if self.machines.get((machine.rule.id, machine.point.point_id)) is machine:
+                rows.append(
+                    (machine.rule.id, machine.point.point_id, machine.rule.hash, state_json.dump(machine.state))
+                )
+        self._changed = []
         return rows
 
     def _give(self, machine: Machine, item: Reading | Tick | Seen, decided: list[Decided]) -> None:
         state, made = step(machine.rule, machine.point.interval_s, machine.state, item)
         if state is not machine.state:
             machine.state = state
-            self.changed.add((machine.rule.id, machine.point.point_id))
+            if not machine.changed:
+                machine.changed = True
+                self._changed.append(machine)
         if made:
             decided.extend(Decided(machine.rule, machine.point, transition) for transition in made)
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
 from rules.conditions import Node
-from rules.conditions.base import Strict
+from rules.conditions.base import Fold, Strict
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -94,6 +94,11 @@ class Rule(Strict):
                 "an absent condition takes no for, max_gap or keep_firing_for: its own limit says how long"
             )
         return self
+
+    @cached_property
+    def watched(self) -> Fold:
+        """The condition to fold, without the tree around it where it is a single one."""
+        return self.when.single or self.when
 
     @cached_property
     def for_us(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rules.model import Rule
@@ -34,7 +35,8 @@ def load(rule: Rule, interval_s: float, value: dict[str, Any]) -> KeyState:
 
 def _core(value: list[Any]) -> Core:
     phase, condition, *times = value
-    return Core(phase, _tuples(condition), *times)
+    # `step` compares phases by identity.
+    return Core(sys.intern(phase), _tuples(condition), *times)
 
 
 def _tuples(value: Any) -> Any:

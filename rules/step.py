@@ -8,8 +8,7 @@ told as such.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rules.conditions.base import State
 from rules.model import Rule
@@ -18,13 +17,11 @@ from rules.model import Rule
 RING = 24
 
 
-class Phase:
-    """Where an alert stands."""
+#: Where an alert stands.
+INACTIVE, PENDING, FIRING, RECOVERING = "inactive", "pending", "firing", "recovering"
 
-    INACTIVE = "inactive"
-    PENDING = "pending"
-    FIRING = "firing"
-    RECOVERING = "recovering"
+# Making a named tuple from a plain one without its Python constructor: this is the innermost loop of everything.
+_make = tuple.__new__
 
 
 class Reading(NamedTuple):
@@ -70,9 +67,6 @@ class Core(NamedTuple):
     false_since_us: int  # recovering: of the first false one
     breached_us: int  # identity of the open episode
 
-    def json(self) -> list[Any]:
-        return list(self)
-
 
 class Entry(NamedTuple):
     """A reading in the ring, the state before it, and the transitions that it made."""
@@ -82,8 +76,7 @@ class Entry(NamedTuple):
     made: tuple[Transition, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyState:
+class KeyState(NamedTuple):
     """All that is kept for a rule and point."""
 
     core: Core
@@ -95,30 +88,33 @@ class KeyState:
 def initial(rule: Rule) -> KeyState:
     """State before anything is known."""
     condition = () if rule.when.absent is not None else rule.when.initial()
-    return KeyState(Core(Phase.INACTIVE, condition, 0, 0, 0, 0))
+    return KeyState(Core(INACTIVE, condition, 0, 0, 0, 0))
 
 
 def step(
     rule: Rule, interval_s: float, state: KeyState, item: Reading | Tick | Seen
 ) -> tuple[KeyState, tuple[Transition, ...]]:
     """Decide. `interval_s` is how often the point is expected to report."""
-    if isinstance(item, Reading):
-        return _read(rule, interval_s, state, item)
+    if type(item) is Reading:
+        core, ring, now_us, late_unjudged = state
+        if not ring or item[:2] > ring[-1][0][:2]:
+            after, made = _advance(rule, interval_s, core, item)
+            entry = _make(Entry, (item, core, made))
+            kept = ring[-RING + 1 :] if len(ring) >= RING else ring
+            return _make(KeyState, (after, (*kept, entry), now_us, late_unjudged)), made
+        return _late(rule, interval_s, state, item)
     if rule.when.absent is not None:
+        assert not isinstance(item, Reading)
         return _silence(rule, interval_s, state, item)
     if isinstance(item, Tick) and rule.by_clock:
         return _tick(rule, interval_s, state, item.now_us)
     return state, ()
 
 
-def _read(rule: Rule, interval_s: float, state: KeyState, reading: Reading) -> tuple[KeyState, tuple[Transition, ...]]:
+def _late(rule: Rule, interval_s: float, state: KeyState, reading: Reading) -> tuple[KeyState, tuple[Transition, ...]]:
+    """Put a late reading in its place and fold again what follows it."""
     ring = state.ring
     place = (reading.time_us, reading.metric_id)
-    if not ring or place > ring[-1].reading[:2]:
-        core, made = _advance(rule, interval_s, state.core, reading)
-        entry = Entry(reading, state.core, made)
-        kept = ring[-RING + 1 :] if len(ring) >= RING else ring
-        return KeyState(core, (*kept, entry), state.now_us, state.late_unjudged), made
     if place < ring[0].reading[:2]:
         if len(ring) >= RING:
             return KeyState(state.core, ring, state.now_us, state.late_unjudged + 1), ()
@@ -146,45 +142,46 @@ def _advance(rule: Rule, interval_s: float, core: Core, reading: Reading) -> tup
     phase, condition, last_us, since_us, false_since_us, breached_us = core
     time_us, metric_id, value = reading
     made: tuple[Transition, ...] = ()
-    if phase == Phase.PENDING:
+    if phase is PENDING:
         if rule.by_clock:
             # The clock had already decided before this reading, however seldom it ticks.
             core, made = _fire_by_clock(rule, interval_s, core, time_us)
             phase, condition, last_us, since_us, false_since_us, breached_us = core
-        if phase == Phase.PENDING and time_us - last_us > rule.max_gap_us(interval_s):
+        if phase is PENDING and time_us - last_us > rule.max_gap_us(interval_s):
             since_us = time_us
-    condition = rule.when.fold(condition, time_us, metric_id, value)
-    truth = rule.when.truth(condition, phase in (Phase.FIRING, Phase.RECOVERING))
-    if truth is None:
-        return Core(phase, condition, time_us, since_us, false_since_us, breached_us), made
-    shown, limit = rule.when.shown(condition)
+    watched = rule.watched
+    condition = watched.fold(condition, time_us, metric_id, value)
+    truth = watched.truth(condition, phase is FIRING or phase is RECOVERING)
     if truth:
-        if phase == Phase.INACTIVE:
-            phase, since_us = Phase.PENDING, time_us
-        if phase == Phase.PENDING and time_us - since_us >= rule.for_us:
-            phase, breached_us = Phase.FIRING, since_us
+        if phase is INACTIVE:
+            phase, since_us = PENDING, time_us
+        if phase is PENDING and time_us - since_us >= rule.for_us:
+            phase, breached_us = FIRING, since_us
+            shown, limit = watched.shown(condition)
             made += (Transition("fires", breached_us, time_us, "confirmed by a reading", shown, limit),)
-        elif phase == Phase.RECOVERING:
-            phase = Phase.FIRING
-    elif phase == Phase.PENDING:
-        phase = Phase.INACTIVE
-    elif phase in (Phase.FIRING, Phase.RECOVERING):
-        if phase == Phase.FIRING:
-            phase, false_since_us = Phase.RECOVERING, time_us
-        if time_us - false_since_us >= rule.keep_us:
-            phase = Phase.INACTIVE
-            made += (Transition("resolves", breached_us, time_us, "the condition no longer holds", shown, limit),)
-    return Core(phase, condition, time_us, since_us, false_since_us, breached_us), made
+        elif phase is RECOVERING:
+            phase = FIRING
+    elif truth is not None and phase is not INACTIVE:
+        if phase is PENDING:
+            phase = INACTIVE
+        else:
+            if phase is FIRING:
+                phase, false_since_us = RECOVERING, time_us
+            if time_us - false_since_us >= rule.keep_us:
+                phase = INACTIVE
+                shown, limit = watched.shown(condition)
+                made += (Transition("resolves", breached_us, time_us, "the condition no longer holds", shown, limit),)
+    return _make(Core, (phase, condition, time_us, since_us, false_since_us, breached_us)), made
 
 
 def _fire_by_clock(rule: Rule, interval_s: float, core: Core, now_us: int) -> tuple[Core, tuple[Transition, ...]]:
     """A pending alert whose time has come while its evidence was still fresh fires at that time, not at the tick's."""
     due_us = core.since_us + rule.for_us
-    if core.phase != Phase.PENDING or now_us < due_us or due_us - core.last_us > rule.max_gap_us(interval_s):
+    if core.phase != PENDING or now_us < due_us or due_us - core.last_us > rule.max_gap_us(interval_s):
         return core, ()
-    shown, limit = rule.when.shown(core.condition)
+    shown, limit = rule.watched.shown(core.condition)
     fired = Transition("fires", core.since_us, due_us, "held for its time by the clock", shown, limit)
-    return core._replace(phase=Phase.FIRING, breached_us=core.since_us), (fired,)
+    return core._replace(phase=FIRING, breached_us=core.since_us), (fired,)
 
 
 def _tick(rule: Rule, interval_s: float, state: KeyState, now_us: int) -> tuple[KeyState, tuple[Transition, ...]]:
@@ -206,20 +203,20 @@ def _silence(
         if item.received_us <= core.last_us:
             return state, ()
         made: tuple[Transition, ...] = ()
-        if core.phase == Phase.FIRING:
+        if core.phase == FIRING:
             hours = (item.received_us - core.last_us) / 3.6e9
             made = (Transition("resolves", core.breached_us, item.received_us, "it reports again", hours, None),)
-        return KeyState(core._replace(phase=Phase.INACTIVE, last_us=item.received_us)), made
+        return KeyState(core._replace(phase=INACTIVE, last_us=item.received_us)), made
     if core.last_us == 0:
         # Never heard: the silence counts from when we began to listen.
         return KeyState(core._replace(last_us=item.now_us)), ()
     limit_us = rule.when.absent.limit_us(interval_s)
     due_us = core.last_us + limit_us + item.blind_us
-    if core.phase == Phase.FIRING or item.now_us < due_us:
+    if core.phase == FIRING or item.now_us < due_us:
         return state, ()
     hours = (item.now_us - core.last_us) / 3.6e9
     fired = Transition("fires", core.last_us, due_us, "nothing received", hours, limit_us / 3.6e9)
-    return KeyState(core._replace(phase=Phase.FIRING, breached_us=core.last_us)), (fired,)
+    return KeyState(core._replace(phase=FIRING, breached_us=core.last_us)), (fired,)
 
 
 def _difference(old: list[Transition], new: list[Transition]) -> tuple[Transition, ...]:

@@ -26,8 +26,8 @@ class Published:
 def publish(url: str, token: str, files: list[Path]) -> list[Published]:
     """Create or overwrite the folder and the dashboards; others are left alone. Raises `PublishError`."""
     try:
-        from grafana_client import GrafanaApi, TokenAuth
-        from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaUnauthorizedError
+        from grafana_client.api import GrafanaApi
+        from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaUnauthorizedError, TokenAuth
     except ImportError:
         raise PublishError(
             "publishing needs grafana-client; install it with: pip install 'misto[grafana]' "

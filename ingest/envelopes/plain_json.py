@@ -77,11 +77,10 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
             time_us = parse_time_us(content["time"])
         except ValueError as error:
             raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
-    quality = _QUALITIES.get(content.get("quality", "good"))
+    told = content.get("quality", "good")
+    quality = _QUALITIES.get(told) if isinstance(told, str) else None
     if quality is None:
-        raise Undecodable(
-            Reason.BAD_VALUE, f"quality: {content['quality']!r} is none of good, estimated, suspect", address
-        )
+        raise Undecodable(Reason.BAD_VALUE, f"quality: {str(told)[:60]!r} is none of good, estimated, suspect", address)
     found = {key: value for key, value in values.items() if key not in _RESERVED}
     return Uplink(address, time_us, metrics=found, quality=quality, unknown=unknown, problems=problems)
 

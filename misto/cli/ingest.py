@@ -22,7 +22,7 @@ from ingest.message import Message
 from ingest.profile import load_profiles
 from ingest.service import Ingest, IngestConfig
 from ingest.session import SessionConfig
-from misto.service import health_server, set_up_logging, stop_on_signals
+from misto.service import health_server, set_up_logging, stop_on_signals, tune_collector
 from misto.settings import Settings
 from store.registry import Assignment, RegisteredDevice
 
@@ -55,6 +55,7 @@ def ingest() -> None:
         writers=settings.ingest_writers,
     )
     service = Ingest(config, stop)
+    tune_collector()
     with health_server(settings.metrics_host, settings.ingest_metrics_port, service.health):
         service.run()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from misto.service import health_server, set_up_logging, stop_on_signals
+from misto.service import health_server, set_up_logging, stop_on_signals, tune_collector
 from misto.settings import Settings
 from rules.loader import read_rules, rules_in_force
 from rules.model import Rule
@@ -31,6 +31,7 @@ def run() -> None:
     rules = rules_in_force(settings.rules_dir)
     stop = stop_on_signals()
     service = RulesService(RulesConfig(settings.database_url, rules, settings.time_zone), stop)
+    tune_collector()
     with health_server(settings.metrics_host, settings.rules_metrics_port, service.health):
         service.run()
 

@@ -60,7 +60,7 @@ class Threshold(Strict):
         signed = sign * value
         if signed > limit:
             return (True, True, value)
-        return (False, bool(state[1]) and signed > clear, value)
+        return (False, state[1] is True and signed > clear, value)
 
     def truth(self, state: State, firing: bool = False) -> Truth:
         held: Truth = state[1] if firing else state[0]

@@ -39,7 +39,8 @@ class Node(Strict):
         return self
 
     @cached_property
-    def _leaf(self) -> Condition | None:
+    def single(self) -> Condition | None:
+        """The condition, where this node is one by itself."""
         return self.threshold or self.jump or self.stuck or self.night
 
     @cached_property
@@ -48,29 +49,29 @@ class Node(Strict):
 
     @cached_property
     def _watching(self) -> frozenset[int]:
-        if self._leaf is not None:
-            return self._leaf.metric_ids()
+        if self.single is not None:
+            return self.single.metric_ids()
         return frozenset().union(*(child.metric_ids() for child in self._children))
 
     def metric_ids(self) -> frozenset[int]:
         return self._watching
 
     def initial(self) -> State:
-        if self._leaf is not None:
-            return self._leaf.initial()
+        if self.single is not None:
+            return self.single.initial()
         return tuple(child.initial() for child in self._children)
 
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
-        if self._leaf is not None:
-            return self._leaf.fold(state, time_us, metric_id, value)
+        if self.single is not None:
+            return self.single.fold(state, time_us, metric_id, value)
         return tuple(
             child.fold(its, time_us, metric_id, value) if metric_id in child.metric_ids() else its
             for child, its in zip(self._children, state, strict=True)
         )
 
     def truth(self, state: State, firing: bool = False) -> Truth:
-        if self._leaf is not None:
-            return self._leaf.truth(state, firing)
+        if self.single is not None:
+            return self.single.truth(state, firing)
         pairs = list(zip(self._children, state, strict=True))
         if self.any is not None:
             # A metric that this device has never sent is none that it has: it makes nothing unknown.
@@ -84,8 +85,8 @@ class Node(Strict):
         return None if None in truths or not truths else not decisive
 
     def shown(self, state: State) -> tuple[float | None, float | None]:
-        if self._leaf is not None:
-            return self._leaf.shown(state)
+        if self.single is not None:
+            return self.single.shown(state)
         pairs = [(child, its) for child, its in zip(self._children, state, strict=True) if its != child.initial()]
         for child, its in pairs:
             if child.truth(its) or child.truth(its, firing=True):

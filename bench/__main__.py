@@ -1,0 +1,26 @@
+"""`python -m bench [--quick] [NAME …]`."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import decode, ingest, rules, store
+from bench.results import machine
+
+ALL = {"decode": decode.run, "store": store.run, "rules": rules.run, "ingest": ingest.run}
+
+
+def main() -> None:
+    """Run the named benchmarks, or all."""
+    names = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or list(ALL)
+    unknown = [name for name in names if name not in ALL]
+    if unknown:
+        sys.exit(f"bench: there is no {unknown[0]}; there are {', '.join(ALL)}")
+    print(machine())
+    print("medians of 3; publisher, broker, database and worker share the machine\n")
+    for name in names:
+        ALL[name]("--quick" in sys.argv)
+
+
+if __name__ == "__main__":
+    main()

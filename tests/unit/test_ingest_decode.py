@@ -1,0 +1,185 @@
+"""Envelopes, profiles and clock, without servers."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalogue.errors import FileProblems
+from catalogue.geometry import BinGeometry
+from catalogue.metrics import Quality, metrics_by_id
+from catalogue.yamlfile import parse_yaml
+from ingest.batch import decode_batch
+from ingest.clock import TimeSource, parse_time_us, settle_time
+from ingest.decoder import Decoded, Decoder, Explanation
+from ingest.envelopes import NotAReading, all_envelopes
+from ingest.errors import Undecodable
+from ingest.message import Message
+from ingest.numbers import number
+from ingest.profile import load_profile, load_profiles
+from misto.cli.ingest import _OneDevice
+
+SHARED = Path(__file__).parents[3] / "shared" / "samples"
+KYIV = ZoneInfo("Europe/Kyiv")
+PROFILES = load_profiles()
+NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
+
+
+def decode(topic: str, payload: bytes, profile: str | None = None, geometry: BinGeometry | None = None) -> Decoded:
+    decoder = Decoder(all_envelopes(KYIV), PROFILES, _OneDevice(profile, geometry), thorough=True)
+    return decoder.decode(Message(topic, payload, NOW_US), Explanation())
+
+
+EXAMPLES = [
+    pytest.param(profile.id, example, id=f"{profile.id}-{index}")
+    for profile in PROFILES.values()
+    for index, example in enumerate(profile.file.examples)
+]
+
+
+@pytest.mark.parametrize(("profile", "example"), EXAMPLES)
+def test_every_profile_proves_itself(profile: str, example: object) -> None:
+    content = PROFILES[profile].file.examples[0].model_validate(example)
+    for forced in (profile, None):
+        if forced is None and "recognise" and len(content.readings) < 2:
+            continue  # a battery alone tells nobody which model it is
+        decoded = decode(content.topic, json.dumps(content.payload).encode(), forced, content.bin)
+        assert decoded.profile == profile
+        assert {metrics_by_id()[metric].name: value for _, metric, value, _ in decoded.readings} == pytest.approx(
+            content.readings
+        )
+        suspect = {metrics_by_id()[m].name for _, m, _, quality in decoded.readings if quality == Quality.SUSPECT}
+        assert suspect == set(content.suspect)
+        assert decoded.problems == []
+        assert decoded.unknown_fields == ()
+
+
+def test_all_mistakes_of_a_profile_are_told() -> None:
+    text = (Path("ingest/profiles/nous-a1t-tasmota.yaml")).read_text(encoding="utf-8")
+    wrong = text.replace("metric: energy_kwh, unit: kWh", "metric: energy_kwh, unit: m3").replace(
+        "power_w, unit", "power_x, unit"
+    )
+    with pytest.raises(FileProblems) as caught:
+        load_profile(parse_yaml(wrong, "p.yaml"))
+    told = [str(problem) for problem in caught.value.problems]
+    assert len(told) == 2
+    assert "'m3' cannot become 'kWh' of energy_kwh" in told[0]
+    assert "there is no metric 'power_x' in the catalogue" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("2026-11-23T10:00:00Z", NOW_US), ("2026-11-23T12:00:00+02:00", NOW_US), (NOW_US / 1e6, NOW_US), (NOW_US // 1000, NOW_US),
+     ("2026-11-23T10:00:00.123456789+00:00", NOW_US + 123_456), ("20261123T100000Z", NOW_US)],
+)  # fmt: skip
+def test_times(value: object, expected: int) -> None:
+    assert parse_time_us(value) == expected
+
+
+@pytest.mark.parametrize("value", ["", "now", "2026-11-23T10:00:00", True, None, [], 1e18, "2026-13-40T00:00:00Z"])
+def test_no_times(value: object) -> None:
+    with pytest.raises(ValueError, match="time"):
+        parse_time_us(value)
+
+
+def test_the_hour_that_comes_twice_is_the_nearer_one() -> None:
+    text = "2026-10-25T03:30:00"
+    first = int(datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp() * 1e6)
+    assert parse_time_us(text, KYIV, first + 1) == first
+    assert parse_time_us(text, KYIV, first + 3_500_000_000) == first + 3_600_000_000
+
+
+def test_which_clock_is_believed() -> None:
+    assert settle_time(None, NOW_US) == (NOW_US, TimeSource.RECEPTION)
+    assert settle_time(0, NOW_US) == (NOW_US, TimeSource.UNSET_CLOCK)
+    assert settle_time(NOW_US + 299_000_000, NOW_US) == (NOW_US + 299_000_000, TimeSource.DEVICE)
+    with pytest.raises(Undecodable, match="lies 301 s ahead"):
+        settle_time(NOW_US + 301_000_000, NOW_US)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("00746.379", 746.379), ("98,5", 98.5), ("45 %", 45), (True, 1), (-3, -3)]
+)
+def test_numbers(value: object, expected: float) -> None:
+    assert number(value) == expected
+
+
+@pytest.mark.parametrize("value", ["", "1_000", "NaN", float("inf"), 10**400, None, [1], "12 kWh"])
+def test_no_numbers(value: object) -> None:
+    with pytest.raises(ValueError, match="number"):
+        number(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=20,
+)
+keys = st.sampled_from(
+    ["device", "time", "power_w", "deviceInfo", "object", "rxInfo", "Time", "ENERGY", "quality", "distance"]
+)
+TOPICS = [
+    "misto/a/up",
+    "application/1/device/aa/event/up",
+    "tele/a/SENSOR",
+    "x/y",
+    "application/1/device/aa/event/join",
+]
+
+
+@given(topic=st.sampled_from(TOPICS), content=st.dictionaries(keys, json_values, max_size=6))
+@settings(max_examples=400, deadline=None)
+def test_no_content_brings_a_decoder_down(topic: str, content: dict[str, object]) -> None:
+    with suppress(Undecodable, NotAReading):
+        decode(topic, json.dumps(content).encode())
+
+
+@given(topic=st.sampled_from(TOPICS), payload=st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_no_bytes_bring_a_decoder_down(topic: str, payload: bytes) -> None:
+    with suppress(Undecodable, NotAReading):
+        decode(topic, payload)
+
+
+def test_a_mistake_of_ours_costs_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = Decoder(all_envelopes(KYIV), PROFILES, _OneDevice(None, None))
+    right = decoder.decode
+
+    def failing(message: Message) -> Decoded:
+        if message.topic == "misto/bad/up":
+            raise KeyError("oops")
+        return right(message)
+
+    monkeypatch.setattr(decoder, "decode", failing)
+    messages = [Message(f"misto/{name}/up", b'{"power_w": 1}', NOW_US, 1) for name in ("a", "bad", "c")]
+    result = decode_batch(messages, decoder, {})
+    assert len(result.batch) == 2
+    assert [entry.reason for entry in result.batch.unreadable] == ["decoder_failed"]
+
+
+def samples() -> list[Path]:
+    return sorted([*SHARED.glob("chirpstack-v4/*.json"), *SHARED.glob("tasmota/*.json")])
+
+
+def test_recorded_messages() -> None:
+    if not samples():
+        pytest.skip("the recorded samples are not beside this checkout (../shared/samples)")
+    outcomes = {}
+    for path in samples():
+        sample = json.loads(path.read_text(encoding="utf-8"))
+        raw = sample.get("raw") or json.dumps(sample["payload"])
+        topic = sample["topic"].replace("{", "").replace("}", "").replace("%", "")
+        try:
+            outcomes[path.stem] = {metrics_by_id()[m].name for _, m, _, _ in decode(topic, raw.encode()).readings}
+        except (Undecodable, NotAReading) as error:
+            outcomes[path.stem] = type(error).__name__
+    assert {"energy_kwh", "power_w"} <= set(outcomes["energy_openHAB_13"])
+    assert outcomes["docs_status"] == "NotAReading"
+    assert {"battery_pct", "temperature_c", "humidity_pct"} <= set(outcomes["em300-di_env_2"])
