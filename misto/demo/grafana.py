@@ -51,7 +51,8 @@ def grafana_service(
         "GF_NEWS_NEWS_FEED_ENABLED": "false",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    return Service("grafana", command, port, {**environment, **own}, "/api/health")
+    others = {name: value for name, value in environment.items() if not name.startswith("MISTO_")}
+    return Service("grafana", command, port, {**others, **own}, "/api/health")
 
 
 def _home_of(program: Path) -> Path:

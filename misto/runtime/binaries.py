@@ -55,12 +55,16 @@ def ensure_binaries(folder: Path, say: Say, stopped: Stopped = lambda: False) ->
         return found
     if not sys.platform.startswith("linux"):
         raise RuntimeUnavailable(f"The embedded runtime is for Debian and Ubuntu; this is {sys.platform}.")
-    # The programs know the folder by its absolute name, so another place means another root.
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
-    root = folder / f"root-{SUITE}-{digest}"
+    root = root_in(folder)
     if not root.exists():
         Archive(folder / "apt", say, stopped).fetch(root)
     return Binaries(root / "usr/lib/postgresql/17/bin", root / "usr/sbin/mosquitto", "Debian's packages, private")
+
+
+def root_in(folder: Path) -> Path:
+    """Where fetched programs are. They know the folder by its absolute name: another place means another root."""
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    return folder / f"root-{SUITE}-{digest}"
 
 
 def server_user() -> str | None:

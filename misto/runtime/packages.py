@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from misto.runtime.errors import Interrupted, RuntimeUnavailable
@@ -25,6 +26,13 @@ WANTED = ("postgresql-17", "postgresql-17-timescaledb", "mosquitto")
 _KEPT = re.compile(r"^(lib(?!perl|llvm|z3|.*-perl$)|postgresql-17|postgresql-client-17|mosquitto$|zlib1g$|openssl$)")
 
 _PROGRAMS = ("usr/lib/postgresql/17/bin/*", "usr/sbin/mosquitto")
+
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_SUITES = frozenset({"bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"})
+_FIELD = re.compile(r"^([A-Za-z-]+):[ \t]*(\S.*)$", re.MULTILINE)
+_LINE = re.compile(
+    r"^deb\s+(?:\[(?P<options>[^]\n]*)\]\s+)?(?P<uri>\S+)[ \t]+(?P<suite>\S+)(?P<components>[^#\n]*)", re.MULTILINE
+)
 
 Say = Callable[[str], None]
 
@@ -69,7 +77,7 @@ class Archive:
         for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
             (self._folder / folder).mkdir(parents=True, exist_ok=True)
         (self._folder / "state" / "status").touch()
-        (self._folder / "etc" / "misto.sources").write_text(_sources(), encoding="utf-8")
+        (self._folder / "etc" / "misto.sources").write_text(sources_entry(), encoding="utf-8")
         options = {
             "Dir::State": self._folder / "state",
             "Dir::State::status": self._folder / "state" / "status",
@@ -165,32 +173,64 @@ class Archive:
         return out
 
 
-def _sources() -> str:
-    """This machine's Debian archive with our suite, as a deb822 entry."""
-    for path in sorted(Path("/etc/apt").glob("sources.list.d/*.sources")):
-        for entry in path.read_text(encoding="utf-8").split("\n\n"):
-            fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(\S.*)$", entry, re.MULTILINE))
-            if _is_main_debian(fields.get("URIs", ""), fields.get("Suites", "")):
-                return _entry(fields["URIs"].split()[0], fields.get("Signed-By"))
-    for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt").glob("sources.list.d/*.list"))]:
-        if not path.exists():
-            continue
-        for line in path.read_text(encoding="utf-8").splitlines():
-            match = re.match(r"^deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)", line)
-            if match and _is_main_debian(match["uri"], match["suite"]):
-                signed = re.search(r"signed-by=(\S+)", match["options"] or "", re.IGNORECASE)
-                return _entry(match["uri"], signed[1] if signed else None)
+@dataclass(frozen=True)
+class _Source:
+    uri: str
+    suites: frozenset[str]
+    components: frozenset[str]
+    signed_by: str | None
+
+    def is_debian(self) -> bool:
+        """Debian's own archive or a mirror of it, not its security updates and not somebody's packages for Debian."""
+        return bool(_SUITES & self.suites) and "main" in self.components and "security" not in self.uri
+
+
+def sources_entry(apt: Path = Path("/etc/apt"), keyring: Path = DEBIAN_KEYRING) -> str:
+    """The Debian archive of the machine with our suite, as a deb822 entry. Raises `RuntimeUnavailable`.
+
+    A machine without one (Ubuntu) that has Debian's keys takes deb.debian.org.
+    """
+    found = [source for source in _read_sources(apt) if source.is_debian()]
+    # Others call their component main, too; Debian's own archive and its mirrors end in /debian.
+    found.sort(key=lambda source: not source.uri.rstrip("/").endswith("debian"))
+    if found:
+        return _entry(found[0].uri, found[0].signed_by or str(keyring))
+    if keyring.exists():
+        return _entry("http://deb.debian.org/debian", str(keyring))
     raise RuntimeUnavailable(
-        "The embedded runtime is made from Debian's packages, and this machine's apt has no Debian archive among its "
-        "sources. With PostgreSQL 17, its TimescaleDB package and Mosquitto installed, they are used as they are."
+        "The embedded runtime is made from Debian's packages, and this machine's apt has neither Debian's archive nor "
+        "Debian's keys. `apt install debian-archive-keyring` brings the keys (Ubuntu has that package); PostgreSQL 17, "
+        "its TimescaleDB package and Mosquitto are used as they are if they are installed."
     )
 
 
-def _is_main_debian(uri: str, suites: str) -> bool:
-    names = {"bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"}
-    return bool(names & set(suites.split())) and "security" not in uri and "debian" in uri
+def _read_sources(apt: Path) -> Iterator[_Source]:
+    for path in sorted(apt.glob("sources.list.d/*.sources")):
+        for entry in path.read_text(encoding="utf-8", errors="replace").split("\n\n"):
+            fields = {name.lower(): value for name, value in _FIELD.findall(entry)}
+            if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
+                continue
+            uris, signed_by = fields.get("uris", "").split(), fields.get("signed-by", "")
+            if not uris:
+                continue
+            yield _Source(
+                uris[0],
+                frozenset(fields.get("suites", "").split()),
+                frozenset(fields.get("components", "").split()),
+                signed_by if signed_by.startswith("/") else None,
+            )
+    for path in (apt / "sources.list", *sorted(apt.glob("sources.list.d/*.list"))):
+        if not path.exists():
+            continue
+        for match in _LINE.finditer(path.read_text(encoding="utf-8", errors="replace")):
+            signed = re.search(r"signed-by=(/[^\s,]+)", match["options"] or "", re.IGNORECASE)
+            yield _Source(
+                match["uri"],
+                frozenset([match["suite"]]),
+                frozenset(match["components"].split()),
+                signed[1] if signed else None,
+            )
 
 
-def _entry(uri: str, signed_by: str | None) -> str:
-    keyring = signed_by or "/usr/share/keyrings/debian-archive-keyring.gpg"
+def _entry(uri: str, keyring: str) -> str:
     return f"Types: deb\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\nSigned-By: {keyring}\n"
