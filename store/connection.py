@@ -26,6 +26,7 @@ def connect(url: str, *, service: str, autocommit: bool = False, timeout_s: int 
             autocommit=autocommit,
             connect_timeout=timeout_s,
             application_name=f"misto-{service}",
+            client_encoding="UTF8",
             options="-c TimeZone=UTC",
             # A half-open line is noticed within a minute instead of after the kernel's two hours.
             keepalives_idle=20,
