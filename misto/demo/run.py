@@ -7,11 +7,12 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -23,10 +24,10 @@ from misto.demo.account import Account, Sent, Stored
 from misto.demo.grafana import PROVISIONING, find_grafana, grafana_service
 from misto.demo.supervisor import DemoError, Service, Supervisor, misto_program, port_for
 from misto.history import last_stored
-from misto.runtime import Interrupted, MosquittoServer, PostgresServer, ensure_binaries
+from misto.runtime import Interrupted, MosquittoServer, PostgresServer, ServerFailed, ensure_binaries
 from misto.runtime.binaries import runtime_dir
 from misto.runtime.errors import EmbeddedRuntimeError
-from misto.runtime.process import spawn, stop
+from misto.runtime.process import port_is_free, spawn, stop
 from misto.settings import Settings
 from store.connection import connect
 from store.migrate import migrate, set_role_password
@@ -39,6 +40,8 @@ LEAD = timedelta(hours=12)
 _LEAD_PLAYED_S = 45.0
 _LEAD_SHARE = 0.6
 _THROUGH_WITHIN_S = 120.0
+
+_Server = TypeVar("_Server", PostgresServer, MosquittoServer)
 
 
 @dataclass
@@ -106,30 +109,45 @@ class Demo:
             return database_url, mqtt_url
         binaries = ensure_binaries(folder, self._say, self.stop.is_set)
         self._say(f"PostgreSQL and Mosquitto: {binaries.origin}")
+        data = folder / "data"
         if "database_url" not in given:
-            postgres = PostgresServer(
-                binaries,
-                folder / "data" / "postgres",
-                port=port_for("the database", 5432, self._say),
-                log=supervisor.log_of("database"),
+            postgres = self._server(
+                stack,
+                supervisor,
+                "database",
+                5432,
+                lambda port, log: PostgresServer(binaries, data / "postgres", port=port, log=log),
             )
-            stack.callback(postgres.stop)
-            postgres.start()
-            supervisor.servers["database"] = postgres
             database_url = postgres.url
         if "mqtt_url" not in given:
-            mosquitto = MosquittoServer(
-                binaries,
-                folder / "data" / "mosquitto",
-                port=port_for("the broker", 1883, self._say),
-                log=supervisor.log_of("broker"),
+            mosquitto = self._server(
+                stack,
+                supervisor,
+                "broker",
+                1883,
+                lambda port, log: MosquittoServer(binaries, data / "mosquitto", port=port, log=log),
             )
-            stack.callback(mosquitto.stop)
-            mosquitto.start()
-            supervisor.servers["broker"] = mosquitto
             mqtt_url = mosquitto.url
         self._pause()
         return database_url, mqtt_url
+
+    def _server(
+        self, stack: ExitStack, supervisor: Supervisor, name: str, wanted: int, make: Callable[[int, Path], _Server]
+    ) -> _Server:
+        """Started on the wanted port, or on another one, told, if that is taken or gets taken just now."""
+        server = make(port_for(f"the {name}", wanted, self._say), supervisor.log_of(name))
+        stack.callback(server.stop)
+        try:
+            server.start()
+        except ServerFailed:
+            server.stop()
+            if port_is_free(server.port):
+                raise
+            server = make(port_for(f"the {name}", server.port, self._say), supervisor.log_of(name))
+            stack.callback(server.stop)
+            server.start()
+        supervisor.servers[name] = server
+        return server
 
     def _prepare(self, database_url: str, inventory: Inventory) -> None:
         """Schema and inventory. Raises `DemoError` if the database holds another city."""

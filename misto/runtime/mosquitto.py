@@ -63,7 +63,8 @@ class MosquittoServer:
             for path in (self._folder, *self._folder.glob("*")):
                 os.chown(path, pwd.getpwnam(user).pw_uid, -1)
         self._process = spawn([self._binary, "-c", configuration], self._log, user=user)
-        wait_until(lambda: answers(self.port), self._process, "Mosquitto", self._log, wait_s=15)
+        process = self._process
+        wait_until(lambda: answers(self.port) and _stays(process), process, "Mosquitto", self._log, wait_s=15)
 
     def ended(self) -> int | None:
         """Exit status if it was started and has ended by itself."""
@@ -86,3 +87,12 @@ class MosquittoServer:
         if self._process is not None:
             stop(self._process, number)
             self._process = None
+
+
+def _stays(process: subprocess.Popen[bytes]) -> bool:
+    """False if it has ended a moment later: then it was another broker on this port that answered."""
+    try:
+        process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return True
+    return False

@@ -86,6 +86,14 @@ def test_a_cluster_of_another_user_is_told(binaries: Binaries, server_folder: Pa
         PostgresServer(binaries, folder).start()
 
 
+def test_a_port_of_another_broker_is_told(
+    own_mosquitto: MosquittoServer, binaries: Binaries, server_folder: Path
+) -> None:
+    second = MosquittoServer(binaries, server_folder / "second", port=own_mosquitto.port)
+    with pytest.raises(ServerFailed, match=r"(?s)Mosquitto ended .*in use"):
+        second.start()
+
+
 def _session(server: MosquittoServer, on_message: mqtt.CallbackOnMessage | None = None) -> mqtt.Client:
     """A subscriber whose session the broker keeps for an hour."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="keeps", protocol=mqtt.MQTTv5)
