@@ -15,7 +15,7 @@ from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
 from ingest.message import Message
 from ingest.profile import load_profiles
-from misto.cli.simulate import demo_city_file
+from misto.history import demo_city_file
 from simulators.city import City
 from simulators.messages import encoder_for
 from store.registry import Assignment, RegisteredDevice

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,11 @@ from store.writer import ReadingBatch, ReadingWriter
 
 #: (moment reached in µs, readings written so far)
 Progress = Callable[[int, int], None]
+
+
+def demo_city_file() -> Path:
+    """The inventory of the demo city."""
+    return Path(str(files("simulators").joinpath("demo-city.yaml")))
 
 
 def last_stored(connection: Connection[Any]) -> datetime | None:

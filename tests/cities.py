@@ -10,8 +10,7 @@ from typing import Any
 import psycopg
 
 from catalogue.inventory import Inventory, read_inventory
-from misto.cli.simulate import demo_city_file
-from misto.history import fill_history
+from misto.history import demo_city_file, fill_history
 from misto.keeper import Keeper, KeeperConfig
 from simulators.city import City
 from store.connection import connect

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from catalogue.inventory import Inventory, parse_duration, read_inventory
-from misto.history import fill_history, last_stored
+from misto.history import demo_city_file, fill_history, last_stored
 from misto.service import health_server, set_up_logging, stop_on_signals
 from misto.settings import Settings
 from simulators.city import City
@@ -40,11 +39,6 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("history")(history)
     app.add_typer(group, name="simulate")
-
-
-def demo_city_file() -> Path:
-    """The inventory of the demo city."""
-    return Path(str(files("simulators").joinpath("demo-city.yaml")))
 
 
 def _inventory(city: Path | None) -> Inventory:

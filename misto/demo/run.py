@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from catalogue.inventory import Inventory, read_inventory
-from misto.cli.simulate import demo_city_file
 from misto.demo.account import Account, Sent, Stored
 from misto.demo.grafana import PROVISIONING, find_grafana, grafana_service
 from misto.demo.supervisor import DemoError, Service, Supervisor, misto_program, port_for
-from misto.history import last_stored
+from misto.history import demo_city_file, last_stored
 from misto.runtime import Interrupted, MosquittoServer, PostgresServer, ServerFailed, ensure_binaries
 from misto.runtime.binaries import runtime_dir
 from misto.runtime.errors import EmbeddedRuntimeError

@@ -20,7 +20,7 @@ from ingest.errors import Undecodable
 from ingest.message import Message
 from ingest.profile import load_profiles
 from misto.cli.ingest import _OneDevice
-from misto.cli.simulate import demo_city_file
+from misto.history import demo_city_file
 from misto.runtime import MosquittoServer
 from simulators.bins import ROUND_DAYS
 from simulators.city import City, Meter
