@@ -16,6 +16,9 @@ from store.queries import sql
 #: In so many hours of a city alerts are raised and resolved: bins are emptied twice a day.
 EVENTFUL = timedelta(hours=6)
 
+#: In so much time at least one of the hundreds of devices reports.
+TALKATIVE = timedelta(minutes=1)
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -66,10 +69,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Account:
-    """A run: what was sent, what was stored, how much city time it covers, what ended by itself."""
+    """A run: what was sent and stored, how long it lasted, how much city time it covers, what ended by itself."""
 
     sent: Sent
     stored: Stored
+    lasted: timedelta
     covered: timedelta
     ended: Mapping[str, int] = field(default_factory=dict)
 
@@ -85,7 +89,7 @@ class Account:
         """A sentence for each thing that is not as it must be."""
         sent, stored = self.sent, self.stored
         found = []
-        if not sent.acknowledged:
+        if not sent.acknowledged and self.lasted >= TALKATIVE:
             found.append("the simulators have sent nothing")
         if sent.acknowledged < sent.sent:
             found.append(f"the broker has not acknowledged {sent.sent - sent.acknowledged} messages")

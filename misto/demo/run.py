@@ -295,13 +295,16 @@ class Demo:
         self, supervisor: Supervisor, database_url: str, summary: Path, begin: datetime, last_quarantined: int
     ) -> Account:
         """Wait until everything sent is through, and count."""
-        sent = Sent.read(summary) or Sent()
+        sent = Sent.read(summary)
+        if sent is None:
+            raise DemoError(f"the simulators have not said what they sent; see {supervisor.log_of('simulators')}")
+        lasted = timedelta(seconds=self.for_s or 0)
         covered = max(timedelta(), datetime.fromtimestamp(sent.city_time_us / 1e6, UTC) - begin)
         deadline = time.monotonic() + _THROUGH_WITHIN_S
         with connect(database_url, service="demo", autocommit=True) as connection:
             while True:
                 stored = Stored.count(connection, begin, last_quarantined)
-                account = Account(sent, stored, covered, dict(supervisor.ended))
+                account = Account(sent, stored, lasted, covered, dict(supervisor.ended))
                 if account.is_through() or time.monotonic() > deadline:
                     return account
                 supervisor.check()

@@ -24,7 +24,7 @@ STORED = Stored(
     open=5,
     waiting=0,
 )
-RIGHT = Account(SENT, STORED, timedelta(hours=12))
+RIGHT = Account(SENT, STORED, lasted=timedelta(minutes=1), covered=timedelta(hours=12))
 
 
 def test_a_run_in_which_everything_came_through_is_right() -> None:
@@ -51,9 +51,11 @@ def test_whatever_is_not_as_it_must_be_is_said(account: Account, says: str) -> N
     assert says in sentence
 
 
-def test_a_run_that_sent_nothing_is_wrong() -> None:
+def test_a_minute_without_any_message_is_wrong() -> None:
     nothing = replace(STORED, messages=0, readings=0, quarantined=0)
-    assert Account(Sent(), nothing, timedelta()).wrong() == ["the simulators have sent nothing"]
+    silent = Account(Sent(), nothing, lasted=timedelta(minutes=1), covered=timedelta())
+    assert silent.wrong() == ["the simulators have sent nothing"]
+    assert replace(silent, lasted=timedelta(seconds=5)).wrong() == []
 
 
 def test_minutes_of_a_city_may_pass_without_an_alert() -> None:
