@@ -16,7 +16,8 @@ from ingest.decoder import Decoder, digest
 from ingest.envelopes import NotAReading
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
-from store.errors import StoreError
+from store.errors import StoreError, is_about_data
+from store.text import storable
 from store.writer import Delivery, ReadingBatch, Source, Unreadable
 
 log = logging.getLogger("misto.ingest")
@@ -44,8 +45,12 @@ class DecodedBatch:
     unset_clocks: int
 
 
-#: (packet id, digest) → first time of reception in microseconds, of messages without a time of their own.
-Deliveries = dict[tuple[int, bytes], int]
+#: packet id → digest and first time of reception in microseconds, of messages without a time of their own.
+Deliveries = dict[int, tuple[bytes, int]]
+
+# What the status of a device tells of fields that nobody understood.
+_MOST_UNKNOWN_FIELDS = 50
+_LONGEST_FIELD_NAME = 100
 
 
 def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deliveries) -> DecodedBatch:
@@ -61,10 +66,10 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
     reasons: Counter[str] = Counter()
     unset_clocks = 0
     for index, message in enumerate(messages):
-        mark: tuple[int, bytes] | None = None
-        if message.duplicate and message.packet_id:
-            mark = (message.packet_id, digest(message))
-            message.received_us = deliveries.get(mark, message.received_us)
+        if message.duplicate and message.packet_id in deliveries:
+            first_digest, first_us = deliveries[message.packet_id]
+            if first_digest == digest(message):
+                message.received_us = first_us
         source = Source(message.topic, message.payload, message.received_us / 1e6)
         sources.append(source)
         try:
@@ -72,15 +77,14 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         except NotAReading:
             outcomes["ignored"] += 1
             continue
-        except (psycopg.Error, StoreError):
-            raise  # the registry's database is away: the whole batch waits
         except Exception as error:
+            if isinstance(error, StoreError) or (isinstance(error, psycopg.Error) and not is_about_data(error)):
+                raise  # the registry's database is away: the whole batch waits
             refusal = error if isinstance(error, Undecodable) else _failed(error)
             reasons[refusal.reason] += 1
             outcomes["quarantined"] += 1
             unreadable.append(Unreadable(source, refusal.reason, refusal.detail, refusal.device_address))
-            mark = mark or (message.packet_id, digest(message))
-            _remember(mark, message, deliveries, marks)
+            _remember(message, deliveries, marks)
             continue
         if decoded.problems:
             detail = "; ".join(text for _, text in decoded.problems)
@@ -92,7 +96,7 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
             outcomes["stored"] += 1
         if decoded.time_source is not TimeSource.DEVICE or decoded.problems:
             unset_clocks += decoded.time_source is TimeSource.UNSET_CLOCK
-            _remember(mark or (message.packet_id, digest(message)), message, deliveries, marks)
+            _remember(message, deliveries, marks)
         times.extend([decoded.time_us] * len(decoded.readings))
         origins.extend([index] * len(decoded.readings))
         rows.extend(decoded.readings)
@@ -101,8 +105,9 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         seen.event_us = max(seen.event_us, decoded.time_us)
         seen.messages += 1
         seen.envelope = decoded.envelope
-        if decoded.unknown_fields:
-            seen.unknown_fields.update(decoded.unknown_fields)
+        if decoded.unknown_fields and len(seen.unknown_fields) < _MOST_UNKNOWN_FIELDS:
+            names = decoded.unknown_fields[:_MOST_UNKNOWN_FIELDS]
+            seen.unknown_fields.update(storable(name, _LONGEST_FIELD_NAME) for name in names)
     points, metric_ids, values, qualities = zip(*rows, strict=True) if rows else ((), (), (), ())
     batch = ReadingBatch(
         np.array(times, np.int64),
@@ -125,9 +130,9 @@ def _failed(error: Exception) -> Undecodable:
     return Undecodable(Reason.DECODER_FAILED, f"{type(error).__name__}: {error}")
 
 
-def _remember(mark: tuple[int, bytes], message: Message, deliveries: Deliveries, marks: list[Delivery]) -> None:
+def _remember(message: Message, deliveries: Deliveries, marks: list[Delivery]) -> None:
     """Keep when a message was first received, so that a redelivery gives the same key."""
-    packet_id, its_digest = mark
-    if packet_id:
-        deliveries[mark] = message.received_us
-        marks.append(Delivery(packet_id, its_digest, message.received_us / 1e6))
+    if message.packet_id:
+        its_digest = digest(message)
+        deliveries[message.packet_id] = (its_digest, message.received_us)
+        marks.append(Delivery(message.packet_id, its_digest, message.received_us / 1e6))

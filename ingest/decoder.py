@@ -16,6 +16,7 @@ from ingest.errors import Reason, Undecodable
 from ingest.message import Message
 from ingest.profile import Mapped, Profile
 from store.registry import Assignment, RegisteredDevice
+from store.text import storable
 
 #: Larger than any sensor's message; what is larger is kept, but not parsed.
 MAX_PAYLOAD_BYTES = 256 * 1024
@@ -143,7 +144,11 @@ class Decoder:
             raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
         if device is None:
             kind = profile.file.kind if profile is not None else _kind_of(found)
-            guess = {"envelope": envelope.name, "metrics": sorted(found), "names": list(uplink.profile_names)}
+            guess = {
+                "envelope": envelope.name,
+                "metrics": sorted(found),
+                "names": [storable(name, 100) for name in uplink.profile_names],
+            }
             device = self._registry.unclaimed(uplink.address, profile.id if profile else None, kind, guess)
         assignment = _assignment_at(device, time_us)
         if assignment is None:

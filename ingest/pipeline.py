@@ -39,7 +39,10 @@ class _Work:
 
 @dataclass
 class Pipeline:
-    """`connect` makes a connection for a writer; `client_id` names the session for redeliveries."""
+    """`connect` makes a connection for a writer; `client_id` names the session for redeliveries.
+
+    `most_messages` and `most_bytes` (of topics and contents) bound what is held while the database is away.
+    """
 
     decoder: Decoder
     connect: Callable[[], Connection[Any]]
@@ -48,11 +51,15 @@ class Pipeline:
     batch_messages: int
     linger_s: float
     deliveries: Deliveries = field(default_factory=dict)
+    most_messages: int = 40_000
+    most_bytes: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
         self._pending: list[Message] = []
-        self._pending_generation = 0
+        self._generation = 0
+        self._earlier: dict[int, Message] = {}
+        self._held_messages = self._held_bytes = 0
         self._first_at = self._last_at = 0.0
         self._works: deque[_Work] = deque()
         self._stop = threading.Event()
@@ -84,15 +91,30 @@ class Pipeline:
         """Take over what one pass of the session's loop received."""
         now = time.monotonic()
         with self._changed:
-            if self._pending and self._pending_generation != generation:
-                self._cut(len(self._pending))
+            if self._generation != generation:
+                if self._pending:
+                    self._cut(len(self._pending))
+                self._generation = generation
+                self._earlier = {m.packet_id: m for work in self._works for m in work.messages if m.packet_id}
+            if self._earlier:
+                self._keep_first_reception(messages)
             if not self._pending:
                 self._first_at = now
-            self._pending_generation = generation
             self._pending.extend(messages)
             self._last_at = now
-            metrics.UNACKNOWLEDGED.set(self._count())
+            self._held_messages += len(messages)
+            self._held_bytes += _size(messages)
+            metrics.UNACKNOWLEDGED.set(self._held_messages)
             self._changed.notify()
+
+    def _keep_first_reception(self, messages: list[Message]) -> None:
+        # What is delivered again while its first copy still waits here: both must get the same time, whichever of
+        # them is written first. Copies that were decoded already are in `deliveries`.
+        for message in messages:
+            if message.duplicate:
+                first = self._earlier.get(message.packet_id)
+                if first is not None and first.payload == message.payload and first.topic == message.topic:
+                    message.received_us = first.received_us
 
     def finished(self) -> list[tuple[int, list[int]]]:
         """What may be acknowledged, in order of arrival."""
@@ -100,22 +122,32 @@ class Pipeline:
         with self._changed:
             while self._works and self._works[0].done:
                 work = self._works.popleft()
-                result.append((work.generation, [m.packet_id for m in work.messages if m.qos and m.packet_id]))
-            metrics.UNACKNOWLEDGED.set(self._count())
+                result.append((work.generation, [m.packet_id for m in work.messages if m.packet_id]))
+                self._held_messages -= len(work.messages)
+                self._held_bytes -= _size(work.messages)
+            if self._earlier and (not self._works or self._works[0].generation == self._generation):
+                self._earlier = {}
+            if result:
+                metrics.UNACKNOWLEDGED.set(self._held_messages)
         return result
 
     def unfinished(self) -> int:
         """Messages received and not yet handed to `finished`."""
-        with self._changed:
-            return self._count()
+        return self._held_messages
+
+    def has_room(self) -> bool:
+        """False while so much is held that nothing more should be read."""
+        return self._held_messages < self.most_messages and self._held_bytes < self.most_bytes
 
     def drain(self, wait_s: float = 10) -> None:
-        """Wait until everything received is committed, or `wait_s` is over."""
+        """Wait until everything received is committed, the database is away, or `wait_s` is over."""
         deadline = time.monotonic() + wait_s
         with self._changed:
             self._first_at = 0.0
             self._changed.notify_all()
-            while (self._pending or any(not work.done for work in self._works)) and time.monotonic() < deadline:
+            while (self._pending or any(not work.done for work in self._works)) and not self._failure:
+                if time.monotonic() > deadline:
+                    break
                 self._changed.wait(0.1)
 
     def take_seen(self) -> dict[int, Seen]:
@@ -129,11 +161,8 @@ class Pipeline:
         """Why nothing can be written now; empty if it can."""
         return self._failure
 
-    def _count(self) -> int:
-        return len(self._pending) + sum(len(work.messages) for work in self._works)
-
     def _cut(self, count: int) -> _Work:
-        work = _Work(self._pending_generation, self._pending[:count], self._first_at)
+        work = _Work(self._generation, self._pending[:count], self._first_at)
         self._pending = self._pending[count:]
         self._first_at = time.monotonic()
         self._works.append(work)
@@ -218,3 +247,7 @@ class Pipeline:
         metrics.UNSET_CLOCKS.inc(decoded.unset_clocks)
         if stored:
             metrics.LAST_READING.set_to_current_time()
+
+
+def _size(messages: list[Message]) -> int:
+    return sum(len(message.topic) + len(message.payload) for message in messages)

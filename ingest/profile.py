@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -110,7 +111,7 @@ class Profile:
             if value is None or value in rule.spec.absent_values:
                 continue
             try:
-                found[rule.metric] = rule.convert(_value(value, rule.spec))
+                found[rule.metric] = _finite(rule.convert(_value(value, rule.spec)))
             except ValueError as error:
                 problems.append((Reason.BAD_VALUE, f"{rule.name}: {error}"))
         unknown = tuple(self._unknown(fields)) if report_unknown else ()
@@ -132,6 +133,12 @@ class Profile:
         for path in _leaves(fields, ()):
             if not any(path[: len(covered)] == covered for covered in self._covered):
                 yield _dotted(path)
+
+
+def _finite(value: float) -> float:
+    if not isfinite(value):
+        raise ValueError("is larger than any number of a meter")
+    return value
 
 
 def _folded(name: str) -> str:

@@ -22,7 +22,7 @@ from ingest.profile import load_profiles
 from ingest.registry import CachedRegistry
 from ingest.session import Session, SessionConfig
 from store.connection import connect
-from store.errors import DatabaseUnreachable, StoreError
+from store.errors import DatabaseUnreachable, StoreError, is_temporary
 from store.migrate import check_schema
 from store.registry import REGISTRY_CHANNEL
 from store.service_state import beat, last_beat, record_outage, write_device_status
@@ -66,12 +66,14 @@ class Ingest:
             config.writers,
             config.batch_messages,
             config.batch_linger_s,
+            # Some brokers send more than receive-maximum allows, and QoS 0 knows no limit.
+            most_messages=2 * config.session.receive_maximum + 20_000,
         )
         self._session = Session(
             config.session,
             on_messages=self._pipeline.put,
             finished=self._pipeline.finished,
-            unfinished=self._pipeline.unfinished,
+            has_room=self._pipeline.has_room,
             wake=self._pipeline.wake,
             drain=self._pipeline.drain,
             on_connected=self._on_connected,
@@ -116,12 +118,16 @@ class Ingest:
                     check_schema(connection)
                     log.info("%d devices are known", self._registry.reload(connection))
                     deliveries = load_deliveries(connection, self._config.session.client_id)
-                    self._pipeline.deliveries.update({key: round(at * 1e6) for key, at in deliveries.items()})
+                    self._pipeline.deliveries.update(
+                        {packet_id: (digest, round(at * 1e6)) for packet_id, (digest, at) in deliveries.items()}
+                    )
                     self._down_since = last_beat(connection, "ingest")
                 return True
-            except DatabaseUnreachable as error:
+            except (DatabaseUnreachable, psycopg.Error) as error:
+                if isinstance(error, psycopg.Error) and not is_temporary(error):
+                    raise
                 if not told:
-                    log.warning("%s; waiting for it", error)
+                    log.warning("%s; waiting for it", str(error).strip())
                     told = True
                 self._stop.wait(1)
         return False
@@ -154,8 +160,12 @@ class Ingest:
                         if changed or time.monotonic() - reloaded > _RELOAD_S:
                             self._registry.reload(connection)
                             reloaded = time.monotonic()
-            except (psycopg.Error, StoreError) as error:
-                log.debug("housekeeping waits: %s", error)
+            except Exception as error:
+                # Without heartbeats and the registry's changes the rest would soon be wrong: this thread never ends.
+                if isinstance(error, StoreError) or (isinstance(error, psycopg.Error) and is_temporary(error)):
+                    log.debug("housekeeping waits: %s", error)
+                else:
+                    log.exception("housekeeping failed; trying again")
                 self._stop.wait(1)
 
     def _note_outage(self, connection: Connection[Any]) -> None:

@@ -1,8 +1,8 @@
 """The session with the broker: paho-mqtt for the protocol, a reading loop of our own for speed.
 
-paho reads a packet's head byte by byte, a system call each, and sends each acknowledgement alone. Here its socket is
-wrapped: reads come out of a large buffer, writes collect until the loop flushes them. `_create_socket` is the one
-private method of paho that this overrides; tests/unit/test_session.py notices if it goes away.
+paho's socket is wrapped in a `Line`: PUBLISH packets are read there, acknowledgements and all else collect until the
+loop flushes them. `_create_socket` is the one private method of paho that this overrides; tests/unit/test_session.py
+notices if it goes away. The keep-alive is ours too, for paho takes a pause in reading for a dead line.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import logging
 import random
 import select
 import socket
-import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -27,15 +26,20 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.line import Line
 from ingest.message import Message
 
 log = logging.getLogger("misto.ingest")
 
-_READ_BYTES = 256 * 1024
+_PASS_BYTES = 2 * 1024 * 1024
+_SMALL_READ_BYTES = 4096
 _KEEPALIVE_S = 60
 _NEVER_EXPIRES = 0xFFFFFFFF
 _SHORTEST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
+# Reason codes of CONNACK (MQTT 5.0, section 3.2.2.2).
+_WRONG_VERSION = 132
+_LOGIN = frozenset({134, 135, 140})
 
 
 @dataclass(frozen=True)
@@ -61,63 +65,13 @@ class SessionConfig:
         return f"{parts.hostname}:{parts.port or (8883 if parts.scheme == 'mqtts' else 1883)}"
 
 
-class BufferedSocket:
-    """A non-blocking socket that reads in large pieces and writes when it is told to."""
-
-    def __init__(self, plain: socket.socket) -> None:
-        self._plain = plain
-        self._in = memoryview(b"")
-        self._out = bytearray()
-
-    def recv(self, size: int) -> bytes:
-        """Up to `size` bytes; BlockingIOError if there are none now, b"" if the broker has hung up."""
-        if not self._in:
-            try:
-                self._in = memoryview(self._plain.recv(_READ_BYTES))
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                raise BlockingIOError from None
-        piece, self._in = self._in[:size], self._in[size:]
-        return bytes(piece)
-
-    def send(self, data: bytes | bytearray) -> int:
-        """Take bytes to be sent by `flush`."""
-        self._out += data
-        return len(data)
-
-    def flush(self) -> bool:
-        """Send what the line takes; True if nothing is left."""
-        while self._out:
-            try:
-                sent = self._plain.send(self._out)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return False
-            del self._out[:sent]
-        return True
-
-    @property
-    def has_input(self) -> bool:
-        """True if bytes are here that `select` does not see."""
-        return bool(self._in) or (isinstance(self._plain, ssl.SSLSocket) and self._plain.pending() > 0)
-
-    def fileno(self) -> int:
-        return self._plain.fileno()
-
-    def setblocking(self, flag: bool) -> None:
-        self._plain.setblocking(flag)
-
-    def close(self) -> None:
-        self._plain.close()
-
-    def pending(self) -> int:
-        return len(self._in)
-
-
 class _Client(mqtt.Client):
-    buffered: BufferedSocket | None = None
+    line: Line | None = None
 
     def _create_socket(self) -> Any:
-        self.buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
-        return self.buffered
+        version_5 = self.protocol == MQTTProtocolVersion.MQTTv5
+        self.line = Line(super()._create_socket(), version_5=version_5)  # type: ignore[arg-type]
+        return self.line
 
 
 @dataclass
@@ -125,15 +79,15 @@ class Session:
     """Receives messages until told to stop; acknowledges those that the pipeline has finished.
 
     `on_messages(messages, generation)` gets what one pass of the loop read, in order of arrival.
-    `finished()` returns (generation, packet ids in order of arrival) that may be acknowledged, `unfinished()` how many
-    messages may not yet; `wake` becomes readable when there are new finished ones. `drain()` waits for the unfinished.
-    `on_connected(present)` tells whether the broker still had the session.
+    `finished()` returns (generation, packet ids in order of arrival) that may be acknowledged; `wake` becomes readable
+    when there are new ones. While `has_room()` is false nothing is read: the broker keeps it. `drain()` waits for what
+    is not finished. `on_connected(present)` tells whether the broker still had the session.
     """
 
     config: SessionConfig
     on_messages: Callable[[list[Message], int], None]
     finished: Callable[[], Iterable[tuple[int, list[int]]]]
-    unfinished: Callable[[], int]
+    has_room: Callable[[], bool]
     wake: socket.socket
     drain: Callable[[], None]
     on_connected: Callable[[bool], None]
@@ -142,28 +96,36 @@ class Session:
     state: str = "has not tried to connect yet"
     generation: int = 0
     _version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
-    _arrived: list[Message] = field(default_factory=list)
     _refused: str = ""
+    _session_present: bool = False
+    _knows_us: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Connect, receive and reconnect with growing pauses, until `stop`."""
         pause_s = _SHORTEST_PAUSE_S
         told = ""
         while not stop.is_set():
+            if not self.has_room():
+                self.state = "what was received waits for the database; the broker keeps the rest"
+                stop.wait(0.2)
+                continue
+            version = self._version
             try:
                 self._serve(stop)
                 reason = self._refused or "the connection was closed"
             except (OSError, ValueError) as error:
-                reason = str(error)
+                reason = f"{error}; check that it runs and that MISTO_MQTT_URL is right"
             if self.connected:
                 self.connected = False
                 self.on_disconnected()
-                pause_s = _SHORTEST_PAUSE_S
+                pause_s, told = _SHORTEST_PAUSE_S, ""
             if stop.is_set():
                 break
+            if self._version is not version:
+                continue
             self.state = f"the broker at {self.config.place} is away: {reason}"
             if self.state != told:
-                log.warning("%s; trying again, messages wait in the broker", self.state)
+                log.warning("%s; trying again", self.state)
                 told = self.state
             stop.wait(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
@@ -181,50 +143,59 @@ class Session:
             options = {"clean_start": False, "properties": properties}
         client.connect(parts.hostname or "127.0.0.1", port, _KEEPALIVE_S, **options)
         self.generation += 1
+        line = client.line
+        assert line is not None
         try:
-            self._loop(client, stop)
+            self._loop(client, line, stop)
         finally:
             client.disconnect()
-            if client.buffered is not None:
-                client.buffered.flush()
-                client.buffered.close()
+            line.close()
 
-    def _loop(self, client: _Client, stop: threading.Event) -> None:
-        line = client.buffered
-        assert line is not None
-        checked = time.monotonic()
-        waiting_for_write = False
+    def _loop(self, client: _Client, line: Line, stop: threading.Event) -> None:
+        flushed = line.flush()
         while not stop.is_set() and not self._refused:
-            if not line.has_input:
-                writable = [line.fileno()] if waiting_for_write else []
-                readable, _, _ = select.select([line.fileno(), self.wake.fileno()], writable, [], 0.2)
-                if self.wake.fileno() in readable:
-                    self.wake.recv(4096)
-            # Reading as much as is there, but not for ever: acknowledgements must go out in between.
-            for _ in range(2_000):
-                if client.loop_read() != mqtt.MQTT_ERR_SUCCESS:
-                    return
-                if not line.has_input:
-                    break
-            if self._arrived:
-                arrived, self._arrived = self._arrived, []
-                self.on_messages(arrived, self.generation)
+            room = self.has_room()
+            watched = [self.wake.fileno(), line.fileno()] if room else [self.wake.fileno()]
+            writable = [] if flushed else [line.fileno()]
+            readable, _, _ = select.select(watched, writable, [], 0 if room and line.has_input else 0.2)
+            if self.wake.fileno() in readable:
+                self.wake.recv(4096)
+            if room:
+                self._read(line)
+                while line.has_packets:
+                    if client.loop_read() != mqtt.MQTT_ERR_SUCCESS:
+                        return
+            else:
+                line.received_at = time.monotonic()  # nobody listened
             self._acknowledge(line)
+            self._keep_alive(line)
             client.loop_write()
-            waiting_for_write = not line.flush()
-            now = time.monotonic()
-            if now - checked > 1:
-                checked = now
-                if client.loop_misc() != mqtt.MQTT_ERR_SUCCESS:
-                    return
-                if self.unfinished() > 2 * self.config.receive_maximum + 20_000:
-                    # Some brokers send more than receive-maximum allows. They keep what is not acknowledged.
-                    self._refused = "it sends more than is acknowledged; pausing until that is stored"
+            flushed = line.flush()
         if stop.is_set():
             self.drain()
         self._acknowledge(line)
 
-    def _acknowledge(self, line: BufferedSocket) -> None:
+    def _read(self, line: Line) -> None:
+        """Read as much as is there, but not for ever: acknowledgements must go out in between."""
+        total = 0
+        while total < _PASS_BYTES and (count := line.receive()):
+            total += count
+        if line.messages:
+            messages, line.messages = line.messages, []
+            self.on_messages(messages, self.generation)
+            if total < _SMALL_READ_BYTES:
+                # A stream of single messages costs a pass each; those of a millisecond cost one together.
+                time.sleep(0.001)
+
+    def _keep_alive(self, line: Line) -> None:
+        now = time.monotonic()
+        if now - line.sent_at > _KEEPALIVE_S / 2:
+            line.send(_PINGREQ)
+            line.sent_at = now
+        if now - line.received_at > 1.5 * _KEEPALIVE_S:
+            raise ConnectionError(f"it has not answered for {now - line.received_at:.0f} s")
+
+    def _acknowledge(self, line: Line) -> None:
         for generation, packet_ids in self.finished():
             # A packet id belongs to its connection: after a reconnect the broker sends the message again.
             if generation == self.generation and packet_ids:
@@ -236,7 +207,6 @@ class Session:
             CallbackAPIVersion.VERSION2,
             client_id=self.config.client_id,
             protocol=self._version,
-            manual_ack=True,
             reconnect_on_failure=False,
             clean_session=None if five else False,
         )
@@ -247,27 +217,25 @@ class Session:
             client.tls_set(ca_certs=str(self.config.ca_file) if self.config.ca_file else None)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         return client
 
     def _on_connect(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            if reason.value == 132 and self._version is MQTTProtocolVersion.MQTTv5:
+            if reason.value == _WRONG_VERSION and self._version is MQTTProtocolVersion.MQTTv5:
                 log.warning("the broker at %s has no MQTT 5; going on with 3.1.1", self.config.place)
                 self._version = MQTTProtocolVersion.MQTTv311
-            self._refused = f"it refuses the login ({reason}); check user and password in MISTO_MQTT_URL"
+            advice = "; check user and password in MISTO_MQTT_URL" if reason.value in _LOGIN else ""
+            self._refused = f"it refuses the login ({reason}){advice}"
             return
         # paho does not subscribe again by itself, and a broker that lost the session has lost the subscription.
         if self._version is MQTTProtocolVersion.MQTTv5:
-            client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self.config.filters])
+            # Retained messages come once a session, not at every connection.
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            client.subscribe([(topic, options) for topic in self.config.filters])
         else:
             client.subscribe([(topic, 1) for topic in self.config.filters])
-        self.state = "connected"
-        self.connected = True
-        session = "resumed" if flags.session_present else "new"
-        log.info("connected to the broker at %s, session %s", self.config.place, session)
-        self.on_connected(flags.session_present)
+        self._session_present = bool(flags.session_present)
 
     def _on_subscribe(self, client: mqtt.Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
         refused = [
@@ -277,14 +245,14 @@ class Session:
         ]
         if refused:
             self._refused = f"it refuses the subscription to {', '.join(refused)}; check the broker's access rules"
-
-    def _on_message(self, client: mqtt.Client, data: Any, message: mqtt.MQTTMessage) -> None:
-        self._arrived.append(
-            Message(
-                message._topic.decode("utf-8", "replace"), bytes(message.payload), time.time_ns() // 1000, message.mid,
-                message.qos, message.dup, message.retain,
-            )
-        )  # fmt: skip
+            return
+        present = self._session_present
+        if self._knows_us and not present:
+            log.warning("the broker at %s has lost the session: what waited in it is gone", self.config.place)
+        log.info("connected to the broker at %s, session %s", self.config.place, "resumed" if present else "new")
+        self.state = "connected"
+        self.connected = self._knows_us = True
+        self.on_connected(present)
 
     def _on_disconnect(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if flags.is_disconnect_packet_from_server or reason.is_failure:
@@ -292,3 +260,4 @@ class Session:
 
 
 _PUBACK = struct.Struct("!BBH")
+_PINGREQ = b"\xc0\x00"

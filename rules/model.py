@@ -101,6 +101,11 @@ class Rule(Strict):
         return self.when.single or self.when
 
     @cached_property
+    def composed(self) -> bool:
+        """Of several conditions, whose metrics may come at different times."""
+        return self.when.single is None
+
+    @cached_property
     def for_us(self) -> int:
         return round((self.held_for or 0) * 1e6)
 
@@ -113,8 +118,13 @@ class Rule(Strict):
         return self.confirm == "clock" and self.for_us > 0
 
     def max_gap_us(self, interval_s: float) -> int:
-        """A longer gap between readings makes a pending alert begin anew."""
+        """A longer gap between readings makes a pending alert begin anew, and an older part of a condition unknown."""
         return round((self.max_gap or 3 * interval_s) * 1e6)
+
+    def memory_s(self, interval_s: float) -> float:
+        """How far back readings may matter to what the rule decides now; at least two days."""
+        held = (self.held_for or 0) + (self.keep_firing_for or 0)
+        return max(2 * 86400, self.when.memory_s + held + 24 * interval_s)
 
     @cached_property
     def definition(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Pure: no clock, no I/O. Live, catch-up after a restart, and tests all call it. Values are judged in the order of their
 own time. A reading that arrives late is put in its place among the last `RING` readings, and what follows it is folded
-again; so within these the result does not depend on the order of arrival. Transitions that this takes back or moves are
-told as such.
+again; so within these the result does not depend on the order of arrival, nor on how often the clock ticked meanwhile.
+Transitions that this takes back or moves are told as such.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Entry(NamedTuple):
 
 
 class KeyState(NamedTuple):
-    """All that is kept for a rule and point."""
+    """All that is kept for a rule and point. `now_us`: what the clock last decided by, if that is after all readings."""
 
     core: Core
     ring: tuple[Entry, ...] = ()
@@ -97,7 +97,7 @@ def step(
     """Decide. `interval_s` is how often the point is expected to report."""
     if type(item) is Reading:
         core, ring, now_us, late_unjudged = state
-        if not ring or item[:2] > ring[-1][0][:2]:
+        if not ring or (item[:2] > ring[-1][0][:2] and not now_us):
             after, made = _advance(rule, interval_s, core, item)
             entry = _make(Entry, (item, core, made))
             kept = ring[-RING + 1 :] if len(ring) >= RING else ring
@@ -112,28 +112,28 @@ def step(
 
 
 def _late(rule: Rule, interval_s: float, state: KeyState, reading: Reading) -> tuple[KeyState, tuple[Transition, ...]]:
-    """Put a late reading in its place and fold again what follows it."""
+    """Put a reading in its place and fold again what follows it, and what the clock decided without knowing it."""
     ring = state.ring
-    place = (reading.time_us, reading.metric_id)
-    if place < ring[0].reading[:2]:
-        if len(ring) >= RING:
-            return KeyState(state.core, ring, state.now_us, state.late_unjudged + 1), ()
-        index = 0
-    else:
-        index = next(i for i, entry in enumerate(ring) if entry.reading[:2] >= place)
-        if ring[index].reading[:2] == place:
-            return state, ()
-    old = [transition for entry in ring[index:] for transition in entry.made]
-    core = ring[index].before
-    entries = list(ring[:index])
-    for again in (reading, *(entry.reading for entry in ring[index:])):
-        after, made = _advance(rule, interval_s, core, again)
+    place = reading[:2]
+    if place < ring[0].reading[:2] and len(ring) >= RING:
+        return state._replace(late_unjudged=state.late_unjudged + 1), ()
+    index = next((i for i, entry in enumerate(ring) if entry.reading[:2] >= place), len(ring))
+    if index < len(ring) and ring[index].reading[:2] == place:
+        return state, ()
+    begin = max(index - 1, 0) if rule.by_clock else index
+    core = ring[begin].before
+    entries = list(ring[:begin])
+    before, after = ring[begin:index], ring[index:]
+    for again in (*(entry.reading for entry in before), reading, *(entry.reading for entry in after)):
+        advanced, made = _advance(rule, interval_s, core, again)
         entries.append(Entry(again, core, made))
-        core = after
-    new_state = KeyState(core, tuple(entries[-RING:]), state.now_us, state.late_unjudged)
-    if rule.by_clock and state.now_us:
-        new_state, _ = _tick(rule, interval_s, new_state, state.now_us)
-    new = [transition for entry in new_state.ring[-len(entries) + index :] for transition in entry.made]
+        core = advanced
+    old = [transition for entry in ring[begin:] for transition in entry.made]
+    new = [transition for entry in entries[begin:] for transition in entry.made]
+    new_state = KeyState(core, tuple(entries[-RING:]), 0, state.late_unjudged)
+    if state.now_us > core.last_us:
+        new_state, ticked = _tick(rule, interval_s, new_state, state.now_us)
+        new += ticked
     return new_state, _difference(old, new)
 
 
@@ -151,7 +151,8 @@ def _advance(rule: Rule, interval_s: float, core: Core, reading: Reading) -> tup
             since_us = time_us
     watched = rule.watched
     condition = watched.fold(condition, time_us, metric_id, value)
-    truth = watched.truth(condition, phase is FIRING or phase is RECOVERING)
+    fresh_us = time_us - rule.max_gap_us(interval_s) if rule.composed else 0
+    truth = watched.truth(condition, phase is FIRING or phase is RECOVERING, fresh_us)
     if truth:
         if phase is INACTIVE:
             phase, since_us = PENDING, time_us

@@ -35,6 +35,20 @@ _TEMPORARY_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 _TEMPORARY_STATES = frozenset({"25006", "42501", "42P01"})
 
 
+# 22 bad data, 23 constraint, 54 too long or too complex: the fault of a row, so the other rows of its batch may pass.
+_DATA_CLASSES = frozenset({"22", "23", "54"})
+
+
+def is_about_data(error: psycopg.Error) -> bool:
+    """True if the values themselves are refused. All other errors would meet every row alike.
+
+    What psycopg itself cannot send (a zero character in text) has no SQLSTATE.
+    """
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.DataError)
+    return error.sqlstate[:2] in _DATA_CLASSES
+
+
 def is_temporary(error: psycopg.Error) -> bool:
     """True if the same work may succeed later: the connection is lost or the SQLSTATE says so."""
     state = error.sqlstate

@@ -13,10 +13,14 @@ import numpy.typing as npt
 import psycopg
 from psycopg import Connection
 
-from store.errors import is_temporary
+from store.errors import is_about_data
 from store.queries import sql
+from store.text import storable
 
 _EPOCH_2000_US = 946_684_800_000_000
+
+# A detail tells names of fields, which are input.
+_LONGEST_DETAIL = 1_000
 
 # PostgreSQL's binary COPY: per row a field count, per field a length and the value, all big-endian
 # (PostgreSQL documentation, "COPY", file formats). A structured array packs a whole batch at once.
@@ -117,16 +121,14 @@ class ReadingWriter:
         connection.commit()
 
     def write(self, batch: ReadingBatch) -> WriteResult:
-        """Store a batch. Raises psycopg.Error only where waiting may help (`store.errors.is_temporary`).
+        """Store a batch, or raise psycopg.Error and store nothing new: whoever calls tries the same batch again.
 
-        A reading that the database refuses for good goes to quarantine with its message, the others are stored.
+        A reading that the database refuses for what it is goes to quarantine with its message, the others are stored.
         """
         try:
             return self._write_once(batch)
         except psycopg.Error as error:
-            if is_temporary(error):
-                raise
-            if not batch.sources:
+            if not is_about_data(error) or not batch.sources:
                 raise
             return self._write_parts(batch, error)
 
@@ -177,10 +179,10 @@ class ReadingWriter:
         return WriteResult(stored, len(batch) - stored, quarantined)
 
 
-def load_deliveries(connection: Connection[Any], client_id: str) -> dict[tuple[int, bytes], float]:
-    """(packet id, digest) → first time of reception, of this session's messages without a time of their own."""
+def load_deliveries(connection: Connection[Any], client_id: str) -> dict[int, tuple[bytes, float]]:
+    """Packet id → digest and first time of reception, of this session's messages without a time of their own."""
     rows = connection.execute(sql("writer.load_deliveries"), {"client_id": client_id}).fetchall()
-    return {(packet_id, bytes(digest)): received_at for packet_id, digest, received_at in rows}
+    return {packet_id: (bytes(digest), received_at) for packet_id, digest, received_at in rows}
 
 
 def _packed(batch: ReadingBatch) -> bytes:
@@ -198,12 +200,11 @@ def _quarantine_row(entry: Unreadable) -> dict[str, Any]:
     source = entry.source
     return {
         "received_at": datetime.fromtimestamp(source.received_at, UTC),
-        # PostgreSQL's text cannot hold a zero character; MQTT forbids it in topics but brokers differ.
-        "topic": source.topic.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        "topic": storable(source.topic),
         "payload": source.payload,
         "reason": entry.reason,
-        "detail": entry.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"),
-        "device_address": entry.device_address,
+        "detail": storable(entry.detail, _LONGEST_DETAIL),
+        "device_address": storable(entry.device_address) if entry.device_address is not None else None,
         "digest": hashlib.blake2b(
             b"\0".join([source.topic.encode(), source.payload, entry.reason.encode()]), digest_size=16
         ).digest(),

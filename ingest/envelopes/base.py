@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from catalogue.inventory import normal_address
 from catalogue.metrics import Quality
 from ingest.errors import IngestError, Reason, Undecodable
 
@@ -46,6 +47,25 @@ class Envelope:
     owns_topic: Callable[[str], bool]
     looks_like: Callable[[dict[str, Any]], bool]
     decode: Callable[[str, bytes, int], Uplink]
+
+
+#: A Tasmota device is named by its topic, which may have several levels.
+_LONGEST_ADDRESS = 128
+
+
+def device_address(told: str) -> str:
+    """A device's address as the registry compares it. Raises `Undecodable` for what names no device."""
+    address = normal_address(told)
+    if not address:
+        raise Undecodable(Reason.NO_DEVICE, "its device address is empty")
+    if not address.isprintable() or len(address) > _LONGEST_ADDRESS:
+        # Shortened or cleaned it could become another device's.
+        raise Undecodable(
+            Reason.NO_DEVICE,
+            f"its device address {address[:40]!r} has characters that cannot be printed, or more than "
+            f"{_LONGEST_ADDRESS} of them",
+        )
+    return address
 
 
 #: Deeper nesting than any sensor sends; Python's parser would otherwise go on until its own limit.

@@ -7,14 +7,14 @@ ChirpStack writes protobuf JSON: a field with its default value (fCnt 0, fPort 0
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from catalogue.inventory import normal_address
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, NotAReading, Uplink, json_object
+from ingest.envelopes.base import Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 
 _TOPIC = re.compile(r"(?:^|/)application/[^/]+/device/(?P<eui>[^/]+)/event/(?P<event>[a-z]+)$")
@@ -67,9 +67,7 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise Undecodable(Reason.BAD_STRUCTURE, f"no ChirpStack v4 uplink: {place}: {first['msg']}") from None
-    address = normal_address(up.device_info.dev_eui)[:128]
-    if not address:
-        raise Undecodable(Reason.NO_DEVICE, "deviceInfo.devEui is empty")
+    address = device_address(up.device_info.dev_eui)
     if up.object is None:
         if not up.data:
             raise NotAReading("an uplink without content")
@@ -83,16 +81,30 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
         time_us = parse_time_us(up.time) if up.time else None
     except ValueError as error:
         raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
-    best = max((rx for rx in up.rx_info if rx.rssi is not None), key=lambda rx: rx.rssi or 0, default=None)
-    signal: dict[str, float] = {}
-    if best is not None and best.rssi is not None:
-        signal["rssi_dbm"] = best.rssi
-        if best.snr is not None:
-            signal["snr_db"] = best.snr
+    signal, problems = _signal(up.rx_info)
     names = (up.device_info.tags.get("misto_profile", ""), up.device_info.device_profile_name)
     return Uplink(
-        address, time_us, fields=up.object, profile_names=tuple(name for name in names if name), signal=signal
+        address,
+        time_us,
+        fields=up.object,
+        profile_names=tuple(name for name in names if name),
+        problems=problems,
+        signal=signal,
     )
+
+
+def _signal(received: list[_RxInfo]) -> tuple[dict[str, float], list[tuple[Reason, str]]]:
+    """Strength and noise at the gateway that heard the device best."""
+    problems: list[tuple[Reason, str]] = []
+    heard: list[dict[str, float]] = []
+    for rx in received:
+        told = {"rssi_dbm": rx.rssi, "snr_db": rx.snr}
+        values = {name: value for name, value in told.items() if value is not None and isfinite(value)}
+        if len(values) < sum(value is not None for value in told.values()):
+            problems.append((Reason.BAD_VALUE, "rxInfo: rssi or snr is no finite number"))
+        if "rssi_dbm" in values:
+            heard.append(values)
+    return max(heard, key=lambda values: values["rssi_dbm"], default={}), problems
 
 
 ENVELOPE = Envelope("chirpstack_v4", "ChirpStack v4", _owns_topic, _looks_like, _decode)

@@ -9,10 +9,9 @@ from typing import Any, cast
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
-from catalogue.inventory import normal_address
 from catalogue.metrics import Quality, metrics
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, Uplink, json_object
+from ingest.envelopes.base import Envelope, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import number
 
@@ -70,7 +69,7 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
         address = topic.split("/", 1)[1].rsplit("/", 1)[0]
     if not isinstance(address, str) or not address.strip():
         raise Undecodable(Reason.NO_DEVICE, 'it has no "device", and its topic is not misto/<device>/up')
-    address = normal_address(address)[:128]
+    address = device_address(address)
     time_us = None
     if content.get("time") is not None:
         try:

@@ -10,9 +10,8 @@ import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from catalogue.inventory import normal_address
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, NotAReading, Uplink, json_object
+from ingest.envelopes.base import Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 
 # Tasmota's FullTopic may be %prefix%/%topic%/ (its default) or %topic%/%prefix%/.
@@ -37,7 +36,7 @@ def make_envelope(zone: ZoneInfo) -> Envelope:
             raise Undecodable(Reason.NO_DEVICE, "a Tasmota device is named only by its topic tele/<device>/SENSOR")
         if match["suffix"] not in _READINGS:
             raise NotAReading(f"Tasmota's {match['suffix']}")
-        address = normal_address(match["name"] or match["other"])[:128]
+        address = device_address(match["name"] or match["other"])
         content = json_object(payload)
         time_us = None
         if "Time" in content:

@@ -34,6 +34,10 @@ class Strict(BaseModel):
 class Fold(Protocol):
     """What `step` needs of a condition."""
 
+    @property
+    def memory_s(self) -> float:
+        """How far back readings still matter, in seconds."""
+
     def metric_ids(self) -> frozenset[int]:
         """Metrics whose readings it folds."""
 
@@ -43,8 +47,9 @@ class Fold(Protocol):
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
         """State after a good reading."""
 
-    def truth(self, state: State, firing: bool = False) -> Truth:
-        """What holds after the last reading. Hysteresis is for what fires already: `firing`."""
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
+        """What holds after the last reading. Hysteresis is for what fires already: `firing`. Where there are several
+        parts, those not heard since `fresh_us` are unknown."""
 
     def shown(self, state: State) -> tuple[float | None, float | None]:
         """(value, limit) for the sentence: what was measured and against what."""

@@ -35,6 +35,10 @@ class Jump(Strict):
     def _within_us(self) -> int:
         return round(self.within * 1e6)
 
+    @property
+    def memory_s(self) -> float:
+        return self.within
+
     def metric_ids(self) -> frozenset[int]:
         return frozenset({metric_id(self.metric)})
 
@@ -52,7 +56,7 @@ class Jump(Strict):
                 truth = max(entry[1] for entry in window) - value >= (self.down_by or 0)
         return (truth, value, (*window, (time_us, value)))
 
-    def truth(self, state: State, firing: bool = False) -> Truth:
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
         held: Truth = state[0]
         return held
 

@@ -56,6 +56,10 @@ class Night(Strict):
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
 
+    @property
+    def memory_s(self) -> float:
+        return (self.nights + self.raise_after + 1) * 86400.0
+
     def metric_ids(self) -> frozenset[int]:
         return frozenset({metric_id(self.metric)})
 
@@ -75,7 +79,7 @@ class Night(Strict):
             night, readings = here, (*readings, (time_us, value))[-_MOST:]
         return (truth, rate, limit, night, readings, quiet, breached)
 
-    def truth(self, state: State, firing: bool = False) -> Truth:
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
         held: Truth = state[0]
         return held
 

@@ -27,6 +27,10 @@ class Stuck(Strict):
     def _over_us(self) -> int:
         return round(self.over * 1e6)
 
+    @property
+    def memory_s(self) -> float:
+        return self.over
+
     def metric_ids(self) -> frozenset[int]:
         return frozenset({metric_id(self.metric)})
 
@@ -44,7 +48,7 @@ class Stuck(Strict):
             truth = time_us - since_us >= self._over_us and not resting
         return (truth, reference, since_us, count, value)
 
-    def truth(self, state: State, firing: bool = False) -> Truth:
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
         held: Truth = state[0]
         return held
 

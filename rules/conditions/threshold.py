@@ -48,6 +48,10 @@ class Threshold(Strict):
         clear = self.below if self.clear_above is None else self.clear_above
         return -1.0, -self.below, -clear
 
+    @property
+    def memory_s(self) -> float:
+        return 0.0
+
     def metric_ids(self) -> frozenset[int]:
         return frozenset({metric_id(self.metric)})
 
@@ -62,7 +66,7 @@ class Threshold(Strict):
             return (True, True, value)
         return (False, state[1] is True and signed > clear, value)
 
-    def truth(self, state: State, firing: bool = False) -> Truth:
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
         held: Truth = state[1] if firing else state[0]
         return held
 

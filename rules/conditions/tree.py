@@ -53,42 +53,60 @@ class Node(Strict):
             return self.single.metric_ids()
         return frozenset().union(*(child.metric_ids() for child in self._children))
 
+    @cached_property
+    def memory_s(self) -> float:
+        """See `Fold`."""
+        if self.single is not None:
+            return self.single.memory_s
+        return max((child.memory_s for child in self._children), default=0.0)
+
     def metric_ids(self) -> frozenset[int]:
         return self._watching
 
+    # of a tree: (state, time of the last reading) of each child
     def initial(self) -> State:
         if self.single is not None:
             return self.single.initial()
-        return tuple(child.initial() for child in self._children)
+        return tuple((child.initial(), 0) for child in self._children)
 
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
         if self.single is not None:
             return self.single.fold(state, time_us, metric_id, value)
         return tuple(
-            child.fold(its, time_us, metric_id, value) if metric_id in child.metric_ids() else its
+            (child.fold(its[0], time_us, metric_id, value), time_us) if metric_id in child.metric_ids() else its
             for child, its in zip(self._children, state, strict=True)
         )
 
-    def truth(self, state: State, firing: bool = False) -> Truth:
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
         if self.single is not None:
             return self.single.truth(state, firing)
-        pairs = list(zip(self._children, state, strict=True))
-        if self.any is not None:
-            # A metric that this device has never sent is none that it has: it makes nothing unknown.
-            pairs = [(child, its) for child, its in pairs if its != child.initial()]
-        truths = [child.truth(its, firing) for child, its in pairs]
-        if self.negated is not None:
-            return None if truths[0] is None else not truths[0]
         decisive = self.any is not None
-        if decisive in truths:
-            return decisive
-        return None if None in truths or not truths else not decisive
+        unknown = False
+        heard = 0
+        for child, (its, last_us) in zip(self._children, state, strict=True):
+            if last_us == 0 and decisive:
+                # A metric that this device has never sent is none that it has: it makes nothing unknown.
+                continue
+            truth = child.truth(its, firing, fresh_us) if last_us else None
+            if last_us < fresh_us:
+                if decisive and truth is False:
+                    # Nor does one that it sends no more, unless it was this one that held.
+                    continue
+                truth = None
+            heard += 1
+            if self.negated is not None:
+                return None if truth is None else not truth
+            if truth is decisive:
+                return decisive
+            unknown = unknown or truth is None
+        return None if unknown or not heard else not decisive
 
     def shown(self, state: State) -> tuple[float | None, float | None]:
         if self.single is not None:
             return self.single.shown(state)
-        pairs = [(child, its) for child, its in zip(self._children, state, strict=True) if its != child.initial()]
-        for child, its in pairs:
-            if child.truth(its) or child.truth(its, firing=True):
-                return child.shown(its)
-        return pairs[0][0].shown(pairs[0][1]) if pairs else (None, None)
+        heard = [(last_us, child, its) for child, (its, last_us) in zip(self._children, state, strict=True) if last_us]
+        holds = [item for item in heard if item[1].truth(item[2]) or item[1].truth(item[2], firing=True)]
+        if not heard:
+            return None, None
+        _, child, its = max(holds or heard[:1], key=lambda item: item[0])
+        return child.shown(its)

@@ -126,7 +126,7 @@ def test_deliveries_are_remembered(writer: ReadingWriter, database: psycopg.Conn
     one = batch([1])
     one.deliveries = [Delivery(7, b"old", 1.0), Delivery(7, b"new", 2.5), Delivery(8, b"x", 3.0)]
     writer.write(one)
-    assert load_deliveries(database, "client") == {(7, b"new"): 2.5, (8, b"x"): 3.0}
+    assert load_deliveries(database, "client") == {7: (b"new", 2.5), 8: (b"x", 3.0)}
     assert load_deliveries(database, "other") == {}
 
 

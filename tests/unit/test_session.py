@@ -87,7 +87,7 @@ def session(finished: list[tuple[int, list[int]]]) -> Session:
         SessionConfig("mqtt://127.0.0.1", "c", ("#",)),
         on_messages=lambda messages, generation: None,
         finished=lambda: finished,
-        unfinished=lambda: 0,
+        has_room=lambda: True,
         wake=ours,
         drain=lambda: None,
         on_connected=lambda present: None,
