@@ -186,21 +186,16 @@ class _Source:
 
 
 def sources_entry(apt: Path = Path("/etc/apt"), keyring: Path = DEBIAN_KEYRING) -> str:
-    """The Debian archive of the machine with our suite, as a deb822 entry. Raises `RuntimeUnavailable`.
-
-    A machine without one (Ubuntu) that has Debian's keys takes deb.debian.org.
-    """
+    """The Debian archive of the machine with our suite, as a deb822 entry. Raises `RuntimeUnavailable`."""
     found = [source for source in _read_sources(apt) if source.is_debian()]
     # Others call their component main, too; Debian's own archive and its mirrors end in /debian.
     found.sort(key=lambda source: not source.uri.rstrip("/").endswith("debian"))
     if found:
         return _entry(found[0].uri, found[0].signed_by or str(keyring))
-    if keyring.exists():
-        return _entry("http://deb.debian.org/debian", str(keyring))
     raise RuntimeUnavailable(
-        "The embedded runtime is made from Debian's packages, and this machine's apt has neither Debian's archive nor "
-        "Debian's keys. `apt install debian-archive-keyring` brings the keys (Ubuntu has that package); PostgreSQL 17, "
-        "its TimescaleDB package and Mosquitto are used as they are if they are installed."
+        "The embedded runtime is made from Debian's packages, and this machine's apt has no Debian archive among its "
+        "sources (on Ubuntu: `apt install debian-archive-keyring`, and add Debian's archive to /etc/apt/sources.list.d "
+        "with that keyring). PostgreSQL 17, its TimescaleDB package and Mosquitto are used as they are if installed."
     )
 
 

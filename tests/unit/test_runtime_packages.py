@@ -70,13 +70,10 @@ def test_packages_that_others_make_for_debian_are_not_taken(tmp_path: Path) -> N
     assert _fields(sources_entry(apt, tmp_path / "none"))["URIs"] == "http://deb.example/debian"
 
 
-def test_ubuntu_with_debians_keys_asks_debian(tmp_path: Path) -> None:
-    ubuntu = "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu\nSuites: noble\nComponents: main universe\n"
-    keyring = tmp_path / "debian.gpg"
-    keyring.touch()
-    fields = _fields(sources_entry(_apt(tmp_path, ubuntu_sources=ubuntu), keyring))
-    assert fields["URIs"] == "http://deb.debian.org/debian"
-    assert fields["Signed-By"] == str(keyring)
+def test_ubuntu_is_told_how_to_take_debians_packages(tmp_path: Path) -> None:
+    ubuntu = "Types: deb\nURIs: http://ubuntu.example/ubuntu\nSuites: noble\nComponents: main universe\n"
+    with pytest.raises(RuntimeUnavailable, match="add Debian's archive"):
+        sources_entry(_apt(tmp_path, ubuntu_sources=ubuntu), tmp_path / "none")
 
 
 def test_without_an_archive_or_keys_it_says_what_to_do(tmp_path: Path) -> None:
