@@ -26,6 +26,7 @@ class Machine:
     point: PointInfo
     state: KeyState
     changed: bool = False
+    late_counted: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,15 @@ class Decided:
 
 
 class Engine:
-    """Machines for every rule and point in its scope; `take_changed` gives the states to be saved."""
+    """Machines for every rule and point in its scope; `take_changed` gives the states to be saved.
+
+    `late_unjudged` counts readings that came too late for a rule.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = {rule.id: rule for rule in rules}
         self.machines: dict[Key, Machine] = {}
+        self.late_unjudged = 0
         self._changed: list[Machine] = []
         self._by_reading: dict[tuple[int, int], list[Machine]] = {}
         self._by_point: dict[int, list[Machine]] = {}
@@ -50,24 +55,33 @@ class Engine:
         self._silence: list[Machine] = []
         self._watched = np.empty(0, np.int16)
 
-    def set_points(self, points: Iterable[PointInfo], saved: Mapping[Key, tuple[str, dict[str, Any]]]) -> None:
+    def set_points(self, points: Iterable[PointInfo], saved: Mapping[Key, tuple[str, dict[str, Any]]]) -> list[Machine]:
         """Take over the city's points. Known machines keep their state; new ones take the saved state if the rule is
-        still the same, else they begin anew."""
+        still the same. Returns those that begin anew."""
         old = self.machines
         self.machines = {}
+        anew: list[Machine] = []
         for point in points:
             for rule in self.rules.values():
                 if not in_scope(rule.scope, point):
                     continue
                 key = (rule.id, point.point_id)
                 if key in old:
-                    state = old[key].state
+                    machine = Machine(rule, point, old[key].state)
                 elif key in saved and saved[key][0] == rule.hash:
-                    state = state_json.load(rule, point.interval_s, saved[key][1])
+                    machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
                 else:
-                    state = initial(rule)
-                self.machines[key] = Machine(rule, point, state)
+                    machine = Machine(rule, point, initial(rule))
+                    anew.append(machine)
+                machine.late_counted = machine.state.late_unjudged
+                self.machines[key] = machine
         self._index()
+        return anew
+
+    def replace_state(self, machine: Machine, state: KeyState) -> None:
+        """Give a machine a state that was worked out elsewhere."""
+        machine.state = state
+        self._mark(machine)
 
     def _index(self) -> None:
         self._by_reading, self._by_point, self._by_clock, self._silence = {}, {}, [], []
@@ -112,7 +126,8 @@ class Engine:
         return decided, judged
 
     def tick(self, now_us: int, outages: Sequence[tuple[int, int]], blind: bool) -> list[Decided]:
-        """Let the clock decide. `outages` are (down, up) in microseconds; while `blind`, silence is unknown."""
+        """Let the clock decide. `now_us` must not be later than what of the log has been judged. `outages` are
+        (down, up) in microseconds; while `blind`, silence is unknown."""
         decided: list[Decided] = []
         for machine in self._by_clock:
             if machine.state.core.phase == "pending":
@@ -131,6 +146,8 @@ class Engine:
         rows = []
         for machine in self._changed:
             machine.changed = False
+            self.late_unjudged += machine.state.late_unjudged - machine.late_counted
+            machine.late_counted = machine.state.late_unjudged
             if self.machines.get((machine.rule.id, machine.point.point_id)) is machine:
                 rows.append(
                     (machine.rule.id, machine.point.point_id, machine.rule.hash, state_json.dump(machine.state))
@@ -142,11 +159,14 @@ class Engine:
         state, made = step(machine.rule, machine.point.interval_s, machine.state, item)
         if state is not machine.state:
             machine.state = state
-            if not machine.changed:
-                machine.changed = True
-                self._changed.append(machine)
+            self._mark(machine)
         if made:
             decided.extend(Decided(machine.rule, machine.point, transition) for transition in made)
+
+    def _mark(self, machine: Machine) -> None:
+        if not machine.changed:
+            machine.changed = True
+            self._changed.append(machine)
 
 
 def in_scope(scope: Scope, point: PointInfo) -> bool:

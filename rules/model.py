@@ -15,6 +15,9 @@ from rules.conditions.base import Fold, Strict
 
 Severity = Literal["info", "warning", "critical"]
 
+#: Changes when states that an older version has kept can no longer be read; they are folded anew then.
+_STATE_FORMAT = 2
+
 #: What a title, sentence or advice may name in braces.
 TEXT_FIELDS = frozenset({"point", "site", "address", "fraction", "value", "limit", "since", "hours", "contractor"})
 
@@ -135,4 +138,4 @@ class Rule(Strict):
     def hash(self) -> str:
         """Changes with whatever changes what the rule decides; texts do not."""
         judged = self.model_dump_json(by_alias=True, exclude={"tests", "title", "sentence", "advice", "source"})
-        return hashlib.sha256(judged.encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{_STATE_FORMAT} {judged}".encode()).hexdigest()[:16]

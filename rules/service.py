@@ -14,15 +14,17 @@ import psycopg
 from psycopg import Connection
 
 from rules import metrics
-from rules.engine import Decided, Engine
+from rules.engine import Decided, Engine, Machine
 from rules.model import Rule
+from rules.refold import Open, refold, relisten
+from rules.step import Reading
 from rules.text import Place, tell
 from store import alerts
 from store.alerts import Change, PointInfo
 from store.connection import connect
 from store.errors import DatabaseUnreachable, is_temporary
 from store.migrate import check_schema
-from store.reading_log import advance, lag, read_batches
+from store.reading_log import advance, has_read, lag, read_batches
 from store.registry import REGISTRY_CHANNEL
 from store.service_state import beat, last_beat
 
@@ -30,6 +32,7 @@ log = logging.getLogger("misto.rules")
 
 READER = "rules"
 _BATCHES = 20
+_POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
 _TICK_S = 1.0
 _BEAT_S = 5.0
@@ -109,8 +112,59 @@ class RulesService:
 
     def _take_points(self, connection: Connection[Any]) -> None:
         saved = {(row[0], row[1]): (row[2], row[3]) for row in alerts.load_states(connection)}
-        self._engine.set_points(alerts.load_points(connection), saved)
+        anew = self._engine.set_points(alerts.load_points(connection), saved)
+        closed = alerts.drop_unwatched(connection, self._engine.machines)
+        if closed:
+            log.info("%d open alerts closed, for their points are no longer watched", closed)
+        self._begin_anew(connection, anew)
         metrics.KEYS.set(len(self._engine.machines))
+
+    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> None:
+        """Let new and changed rules, and rules at new points, know what is stored already."""
+        opened = {
+            key: Open(_us(breached_at), _us(fired_at))
+            for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
+        }
+        heard = alerts.last_received(connection)
+        now = datetime.now(UTC)
+        decided: list[Decided] = []
+        by_rule: dict[str, list[Machine]] = {}
+        for machine in machines:
+            by_rule.setdefault(machine.rule.id, []).append(machine)
+        # Before the first batch is judged, all that is stored is still in the log.
+        begun = has_read(connection, READER)
+        for rule_id, its in by_rule.items():
+            rule = self._engine.rules[rule_id]
+            for start in range(0, len(its), _POINTS_AT_ONCE):
+                chunk = its[start : start + _POINTS_AT_ONCE]
+                readings = self._stored(connection, rule, chunk, now) if begun else {}
+                for machine in chunk:
+                    point_id, interval_s = machine.point.point_id, machine.point.interval_s
+                    its_open = opened.get((rule_id, point_id))
+                    if rule.when.absent is not None:
+                        last_us = _us(heard[point_id]) if point_id in heard else 0
+                        state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
+                    else:
+                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open)
+                    self._engine.replace_state(machine, state)
+                    decided += [Decided(rule, machine.point, transition) for transition in made]
+        self._write(connection, decided)
+        alerts.save_states(connection, self._engine.take_changed())
+
+    def _stored(
+        self, connection: Connection[Any], rule: Rule, machines: list[Machine], now: datetime
+    ) -> dict[int, list[Reading]]:
+        """Good readings within the rule's memory, by point and time."""
+        metric_ids = rule.when.metric_ids()
+        if not metric_ids:
+            return {}
+        memory_s = max(rule.memory_s(machine.point.interval_s) for machine in machines)
+        readings: dict[int, list[Reading]] = {}
+        point_ids = [machine.point.point_id for machine in machines]
+        since = now - timedelta(seconds=memory_s)
+        for point_id, time_us, metric_id, value in alerts.readings_of(connection, point_ids, metric_ids, since):
+            readings.setdefault(point_id, []).append(Reading(time_us, metric_id, value))
+        return readings
 
     def _judge(self, connection: Connection[Any]) -> bool:
         """Judge the next batches; True if the log's end is reached."""
@@ -125,6 +179,8 @@ class RulesService:
                 alerts.save_states(connection, self._engine.take_changed())
                 advance(connection, READER, batches[-1])
         metrics.READINGS.inc(judged)
+        metrics.LATE_UNJUDGED.inc(self._engine.late_unjudged)
+        self._engine.late_unjudged = 0
         return len(batches) < _BATCHES
 
     def _clock(self, connection: Connection[Any]) -> None:
@@ -136,7 +192,11 @@ class RulesService:
             heard = last_beat(connection, "ingest")
             blind = heard is None or now - heard > _BLIND_AFTER
             outages = [(_us(down), _us(up)) for down, up in alerts.outages(connection, now - _OUTAGES_BACK)]
-            decided = self._engine.tick(_us(now), outages, blind)
+            # While another transaction is open, batches may be stored that the log does not show yet: what they bring
+            # was received, and the clock must not overtake it.
+            waiting = lag(connection, READER)
+            judged_until_us = _us(now) - round(waiting.age_s * 1e6)
+            decided = self._engine.tick(judged_until_us, outages, blind)
             self._write(connection, decided)
             alerts.save_states(connection, self._engine.take_changed())
 

@@ -77,7 +77,7 @@ class Entry(NamedTuple):
 
 
 class KeyState(NamedTuple):
-    """All that is kept for a rule and point. `now_us`: what the clock last decided by, if that is after all readings."""
+    """All that is kept for a rule and point. `now_us`: what the clock last decided by, if later than all readings."""
 
     core: Core
     ring: tuple[Entry, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,28 @@ def drop_states(connection: Connection[Any], rule_ids_in_force: Sequence[str]) -
     """Forget rules that are no longer in force, and close their open alerts. Returns how many were open."""
     connection.execute(sql("alerts.drop_states"), {"rule_ids": list(rule_ids_in_force)})
     return connection.execute(sql("alerts.close_removed"), {"rule_ids": list(rule_ids_in_force)}).rowcount
+
+
+def drop_unwatched(connection: Connection[Any], watched: Iterable[tuple[str, int]]) -> int:
+    """Forget the states of all (rule_id, point_id) but these, and close their alerts. Returns how many were open."""
+    pairs = list(watched)
+    parameters = {"rule_ids": [pair[0] for pair in pairs], "point_ids": [pair[1] for pair in pairs]}
+    connection.execute(sql("alerts.drop_unwatched_states"), parameters)
+    return connection.execute(sql("alerts.close_unwatched"), parameters).rowcount
+
+
+def open_episodes(connection: Connection[Any]) -> dict[tuple[str, int], tuple[datetime, datetime]]:
+    """(rule_id, point_id) → (breached_at, fired_at) of every alert that is firing."""
+    return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(sql("alerts.open_episodes"))}
+
+
+def readings_of(
+    connection: Connection[Any], point_ids: Sequence[int], metric_ids: Iterable[int], since: datetime
+) -> Iterator[tuple[int, int, int, float]]:
+    """(point_id, time in microseconds, metric_id, value) of the good stored readings, by point and time."""
+    yield from connection.execute(
+        sql("alerts.readings_of"), {"point_ids": list(point_ids), "metric_ids": list(metric_ids), "since": since}
+    )
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ def advance(connection: Connection[Any], reader: str, batch: LogBatch) -> None:
     connection.execute(sql("reading_log.advance"), {"reader": reader, "xid": batch.xid, "seq": batch.seq})
 
 
+def has_read(connection: Connection[Any], reader: str) -> bool:
+    """Whether `reader` has ever moved its cursor."""
+    return connection.execute(sql("reading_log.cursor"), {"reader": reader}).fetchone() is not None
+
+
 @dataclass(frozen=True)
 class LogLag:
     """How far a reader is behind: batches, and seconds since the oldest of them was received."""

@@ -26,6 +26,30 @@ ON CONFLICT (rule_id, point_id) DO UPDATE SET rule_hash = excluded.rule_hash, st
 -- name: drop_states
 DELETE FROM rule_state WHERE rule_id <> ALL (%(rule_ids)s);
 
+-- name: drop_unwatched_states
+DELETE FROM rule_state AS s
+WHERE NOT EXISTS (SELECT FROM unnest(%(rule_ids)s::text[], %(point_ids)s::integer[]) AS w (rule_id, point_id)
+                  WHERE (w.rule_id, w.point_id) = (s.rule_id, s.point_id));
+
+-- name: close_unwatched
+WITH closed AS (
+    UPDATE alert_episode AS e SET state = 'resolved', resolved_at = now(), closed_decided_at = now()
+    WHERE e.state = 'firing'
+      AND NOT EXISTS (SELECT FROM unnest(%(rule_ids)s::text[], %(point_ids)s::integer[]) AS w (rule_id, point_id)
+                      WHERE (w.rule_id, w.point_id) = (e.rule_id, e.point_id))
+    RETURNING episode_id, severity
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason)
+SELECT episode_id, 'firing', 'resolved', severity, now(), 'the rule no longer watches this point' FROM closed;
+
+-- name: open_episodes
+SELECT rule_id, point_id, breached_at, fired_at FROM alert_episode WHERE state = 'firing';
+
+-- name: readings_of
+SELECT point_id, (date_part('epoch', time) * 1e6)::bigint, metric_id, value FROM readings
+WHERE point_id = ANY (%(point_ids)s) AND metric_id = ANY (%(metric_ids)s) AND time >= %(since)s AND quality = 0
+ORDER BY point_id, time, metric_id;
+
 -- name: close_removed
 WITH closed AS (
     UPDATE alert_episode SET state = 'closed_rule_removed', resolved_at = now(), closed_decided_at = now()
@@ -42,7 +66,13 @@ WITH fired AS (
     VALUES (%(rule_id)s, %(rule_hash)s, %(point_id)s, 'firing', %(severity)s, %(breached_at)s, %(event_at)s,
             %(title_en)s, %(title_uk)s, %(sentence_en)s, %(sentence_uk)s, %(advice_en)s, %(advice_uk)s,
             %(value)s, %(evidence)s)
-    ON CONFLICT DO NOTHING
+    -- The same breach again: late data had taken it back, or the rule or point was gone for a time.
+    ON CONFLICT (rule_id, point_id, breached_at) DO UPDATE
+    SET state = 'firing', rule_hash = excluded.rule_hash, severity = excluded.severity, fired_at = excluded.fired_at,
+        resolved_at = NULL, closed_decided_at = NULL, value = excluded.value, evidence = excluded.evidence,
+        title_en = excluded.title_en, title_uk = excluded.title_uk, sentence_en = excluded.sentence_en,
+        sentence_uk = excluded.sentence_uk, advice_en = excluded.advice_en, advice_uk = excluded.advice_uk
+    WHERE alert_episode.state <> 'firing'
     RETURNING episode_id
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
@@ -87,6 +117,15 @@ WITH revised AS (
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
 SELECT episode_id, state, state, %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM revised;
+
+-- name: kept
+WITH kept AS (
+    UPDATE alert_episode SET rule_hash = %(rule_hash)s, severity = %(severity)s
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s AND state = 'firing'
+    RETURNING episode_id
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, 'firing', 'firing', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM kept;
 
 -- name: outages
 SELECT down_at, up_at FROM ingest_outage WHERE up_at > %(since)s ORDER BY down_at;

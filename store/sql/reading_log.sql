@@ -13,6 +13,9 @@ LIMIT %(limit)s;
 INSERT INTO log_cursor (reader, xid, seq) VALUES (%(reader)s, %(xid)s::text::xid8, %(seq)s)
 ON CONFLICT (reader) DO UPDATE SET xid = excluded.xid, seq = excluded.seq, updated_at = now();
 
+-- name: cursor
+SELECT 1 FROM log_cursor WHERE reader = %(reader)s;
+
 -- name: lag
 SELECT count(*), coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8
 FROM reading_log

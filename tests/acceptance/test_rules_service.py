@@ -11,6 +11,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from store.registry import register_unclaimed
 from store.service_state import beat
 from store.writer import ReadingBatch, ReadingWriter
 from tests.cities import bins, building, found
@@ -143,6 +144,79 @@ def test_a_removed_rule_closes_its_alerts(
             lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("closed_rule_removed",)],
             "it is closed",
         )
+
+
+def own_rule(above: float, clear: float) -> str:
+    return (
+        "version: 1\nrules:\n  - id: own\n    title: {en: E, uk: Е}\n    sentence: {en: S, uk: Р}\n"
+        "    advice: {en: A, uk: П}\n    source: test\n    scope: {kind: [bin]}\n"
+        f"    when: {{threshold: {{metric: fill_level_pct, above: {above}, clear_below: {clear}}}}}\n"
+    )
+
+
+def test_a_changed_rule_goes_on_with_its_open_alerts(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path
+) -> None:
+    points = found(database, bins(2))
+    own = tmp_path / "rules"
+    own.mkdir()
+    settings = {"database_url": database_url, "rules_dir": own, "port_setting": "rules_metrics_port"}
+
+    def alerts() -> list[tuple[object, ...]]:
+        return database.execute(
+            "SELECT code, state FROM alert_episode JOIN point USING (point_id) WHERE rule_id = 'own' ORDER BY episode_id"
+        ).fetchall()
+
+    now = time.time()
+    (own / "own.yaml").write_text(own_rule(30, 20))
+    write(writer, [(now - 3600, points["bin-0"], FILL, 40), (now - 3600, points["bin-1"], FILL, 60)])
+    firing = [("bin-0", "firing"), ("bin-1", "firing")]
+    with Process("rules", "run", log=tmp_path / "a", **settings):  # type: ignore[arg-type]
+        wait_for(lambda: sorted(alerts()) == firing, "both fire")
+    (own / "own.yaml").write_text(own_rule(50, 20))
+    closed = [("bin-0", "resolved"), ("bin-1", "firing")]
+    with Process("rules", "run", log=tmp_path / "b", **settings):  # type: ignore[arg-type]
+        wait_for(lambda: sorted(alerts()) == closed, f"one goes on: {(tmp_path / 'b').read_text()}")
+        write(writer, [(now - 60, points["bin-1"], FILL, 5)])
+        wait_for(lambda: {state for _, state in alerts()} == {"resolved"}, "the one that went on is resolved")
+    assert len(alerts()) == 2
+    reasons = database.execute(
+        "SELECT code, reason FROM alert_transition JOIN alert_episode USING (episode_id) JOIN point USING (point_id)"
+        " WHERE rule_id = 'own' ORDER BY code, transition_id"
+    ).fetchall()
+    assert [reason for code, reason in reasons if code == "bin-1"] == [
+        "confirmed by a reading", "the rule was changed and still holds", "the condition no longer holds",
+    ]  # fmt: skip
+    assert reasons[1] == ("bin-0", "the rule was changed and no longer holds")
+
+
+def test_points_come_and_go_while_it_runs(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path
+) -> None:
+    points = found(database, bins(1))
+    now = time.time()
+    full = [(now - 7200 + index * 1800, FILL, 85.0 + index) for index in range(3)]
+    write(writer, [(at, points["bin-0"], metric, value) for at, metric, value in full])
+
+    def states() -> list[tuple[object, ...]]:
+        return database.execute(
+            "SELECT code, state FROM alert_episode JOIN point USING (point_id) WHERE rule_id = 'bin-nearly-full' ORDER BY 1"
+        ).fetchall()
+
+    with rules(database_url, tmp_path / "log") as process:
+        wait_for(lambda: states() == [("bin-0", "firing")], f"the first bin: {process.log.read_text()}")
+        # A device that was there before its point was: its readings move with its claim.
+        stranger = register_unclaimed(database, "dev-1", profile=None, kind="bin", guess={})
+        write(writer, [(at, stranger.assignments[0].point_id, metric, value) for at, metric, value in full])
+        found(database, bins(2))
+        wait_for(lambda: states() == [("bin-0", "firing"), ("bin-1", "firing")], "the claimed bin")
+        found(database, building())
+        wait_for(lambda: {state for _, state in states()} == {"resolved"}, "bins that are gone have no open alerts")
+        found(database, bins(2))
+        wait_for(lambda: {state for _, state in states()} == {"firing"}, "they are back, and full")
+        assert len(states()) == 2
+        assert process.stop() == 0
+        assert "Traceback" not in process.log.read_text()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from catalogue.yamlfile import parse_yaml
 from rules import state_json
 from rules.loader import load_documents, shipped_rules
 from rules.model import Rule
+from rules.refold import Open, refold, relisten
 from rules.selftest import failures
-from rules.step import RING, KeyState, Reading, Tick, Transition, initial, step
+from rules.step import RING, KeyState, Reading, Seen, Tick, Transition, initial, step
 
 MINUTE_US = 60_000_000
 T0 = 1_772_402_400_000_000  # 2026-03-02T00:00+02:00
@@ -45,7 +47,14 @@ RULES = {
     "stuck": "    when: {stuck: {metric: fill_level_pct, over: 1h, tolerance: 5, min_points: 3}}\n",
     "tree": "    when: {any: [{threshold: {metric: fill_level_pct, above: 90}},"
     " {not: {threshold: {metric: temperature_c, above: 50}}}]}\n    for: 20m\n",
+    "stale": "    when: {any: [{threshold: {metric: fill_level_pct, above: 50}},"
+    " {all: [{threshold: {metric: temperature_c, above: 50}}, {threshold: {metric: fill_level_pct, above: 20}}]}]}\n"
+    "    for: 20m\n    max_gap: 25m\n",
+    "clock tree": "    when: {any: [{threshold: {metric: fill_level_pct, above: 90}},"
+    " {threshold: {metric: temperature_c, above: 50}}]}\n    for: 25m\n    confirm: clock\n    max_gap: 1h\n",
+    "night": '    when: {night: {metric: fill_level_pct, window: "02:00-05:00", stat: min_hourly_rate, above: 3}}\n',
 }
+CLOCKED = [name for name, text in RULES.items() if "confirm: clock" in text]
 
 readings = st.lists(
     st.tuples(
@@ -123,17 +132,97 @@ def test_duplicates_and_restarts_do_not_matter(name: str, data: st.DataObject) -
     assert state.ring == expected.ring
 
 
+@pytest.mark.parametrize("name", CLOCKED)
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
-def test_how_often_the_clock_ticks_does_not_matter(data: st.DataObject) -> None:
-    one = rule(RULES["clock"])
-    series = sorted(watched(one, data.draw(readings)))
-    ticks = [Tick(T0 + minute * MINUTE_US) for minute in data.draw(st.lists(st.integers(0, 700), max_size=20))]
-    mixed = sorted([*series, *ticks], key=lambda item: item[0])
+@settings(max_examples=150, deadline=None)
+def test_the_clock_and_late_readings_come_to_the_same(name: str, data: st.DataObject) -> None:
+    """However often the clock ticks, whatever arrives after it has ticked, whenever the process restarts."""
+    one = rule(RULES[name])
+    series = watched(one, data.draw(readings))
     end = Tick(T0 + 2000 * MINUTE_US)
-    _, told = fold(one, [*series, end])
-    _, ticked = fold(one, [*mixed, end])
-    assert episodes(ticked) == episodes(told)
+    _, expected = fold(one, [*sorted(series), end])
+    ticks = [Tick(T0 + minute * MINUTE_US) for minute in sorted(data.draw(st.lists(st.integers(0, 700), max_size=20)))]
+    waiting: list[Any] = list(data.draw(st.permutations(series)))
+    state, told = initial(one), []
+    for tick in [*ticks, end]:
+        arriving = [waiting.pop() for _ in range(data.draw(st.integers(0, 4))) if waiting]
+        for item in [*arriving, tick] if tick is not end else [*arriving, *waiting, end]:
+            state, made = step(one, 1800, state, item)
+            told += made
+            assert step(one, 1800, state, item)[1] == (), "the same again changes nothing"
+        if data.draw(st.booleans()):
+            state = state_json.load(one, 1800, json.loads(json.dumps(state_json.dump(state))))
+    assert episodes(told) == episodes(expected)
+
+
+def test_a_reading_that_the_clock_overtook_takes_back_what_it_decided() -> None:
+    one = rule(RULES["clock"])
+    state, told = fold(one, [Reading(T0, 30, 90), Tick(T0 + 16 * MINUTE_US)])
+    assert [made.kind for made in told] == ["fires"]
+    state, told = fold(one, [Reading(T0 + 14 * MINUTE_US, 30, 10)], state)
+    assert [made.kind for made in told] == ["retracted"]
+    assert state.core.phase == "inactive"
+
+
+def test_a_part_that_is_no_longer_sent_is_unknown() -> None:
+    one = rule(
+        "    when: {any: [{threshold: {metric: voltage_l1_v, below: 207}}, {threshold: {metric: voltage_l2_v, below: 207}}]}\n"
+        "    for: 10m\n    max_gap: 15m\n"
+    )
+    quiet = [Reading(T0 + minute * MINUTE_US, 11, 230) for minute in range(5, 60, 5)]
+    state, told = fold(one, [Reading(T0, 10, 200), *quiet[3:]])
+    assert told == [], "one old reading of a phase that is silent since is no evidence"
+    state, told = fold(one, [Reading(T0, 10, 200), Reading(T0 + 10 * MINUTE_US, 10, 200), *quiet])
+    assert [made.kind for made in told] == ["fires"], "nor does the other phase say that it is well again"
+    state, told = fold(one, [Reading(T0 + 60 * MINUTE_US, 10, 231)], state)
+    assert [made.kind for made in told] == ["resolves"]
+    _, told = fold(one, [Reading(T0, 10, 230), *quiet, Reading(T0 + 70 * MINUTE_US, 11, 190),
+                         Reading(T0 + 82 * MINUTE_US, 11, 190), Reading(T0 + 90 * MINUTE_US, 11, 230)])  # fmt: skip
+    assert [made.kind for made in told] == ["fires", "resolves"], "a phase that was well and went away blocks nothing"
+
+
+def test_the_nights_of_the_clock_change_are_measured_by_their_real_length() -> None:
+    one = rule(
+        '    when: {night: {metric: water_m3, window: "02:00-05:00", stat: mean_rate, above: 0.9, coverage: 0.9}}\n'
+    )
+    hour_us = 60 * MINUTE_US
+    for last_hour_utc, hours in (("2026-03-28T21:00", 2), ("2026-10-24T20:00", 4), ("2026-11-10T21:00", 3)):
+        begin_us = round(datetime.fromisoformat(f"{last_hour_utc}+00:00").timestamp() * 1e6)
+        _, told = fold(one, [Reading(begin_us + hour * hour_us, 25, 100.0 + hour) for hour in range(12)])
+        (fired,) = told
+        # From 02:00 local, three hours after `begin_us`, to 05:00.
+        assert fired.event_us == begin_us + (3 + hours) * hour_us
+        assert fired.value == pytest.approx(1.0)
+
+
+REFOLDED = [Reading(T0 + i * 30 * MINUTE_US, 30, value) for i, value in enumerate([10, 85, 90, 5, 70, 85, 86, 87])]
+
+
+def test_a_new_rule_raises_only_what_is_so_now() -> None:
+    state, told = refold(rule(RULES["held"]), 1800, REFOLDED, None)
+    assert [(made.kind, made.breached_us) for made in told] == [("fires", REFOLDED[5].time_us)]
+    assert state.core.phase == "firing"
+
+
+def test_a_changed_rule_keeps_or_closes_the_open_alert() -> None:
+    opened = Open(REFOLDED[0].time_us, REFOLDED[1].time_us)
+    state, told = refold(rule(RULES["held"]), 1800, REFOLDED, opened)
+    assert [(made.kind, made.breached_us) for made in told] == [("kept", opened.breached_us)]
+    _, told = fold(rule(RULES["held"]), [Reading(REFOLDED[-1].time_us + 1, 30, 5)], state)  # type: ignore[assignment]
+    assert [(made.kind, made.breached_us) for made in told] == [("resolves", opened.breached_us)]
+    state, told = refold(rule(RULES["held"]), 1800, REFOLDED[:4], opened)
+    assert [(made.kind, made.breached_us) for made in told] == [("resolves", opened.breached_us)]
+    assert state.core.phase == "inactive"
+
+
+def test_a_changed_absent_rule_keeps_or_closes_the_open_alert() -> None:
+    one = rule("    when: {absent: {after: 2h}}\n")
+    opened = Open(T0, T0 + 1)
+    state, told = relisten(one, 1800, T0, T0 + 121 * MINUTE_US, opened)
+    assert [made.kind for made in told] == ["kept"]
+    _, told = fold(one, [Seen(T0 + 130 * MINUTE_US)], state)  # type: ignore[assignment]
+    assert [(made.kind, made.breached_us) for made in told] == [("resolves", T0)]
+    assert [made.kind for made in relisten(one, 1800, T0, T0 + 60 * MINUTE_US, opened)[1]] == ["resolves"]
 
 
 def test_a_reading_older_than_the_ring_is_counted_and_not_judged() -> None:
