@@ -34,6 +34,7 @@ class Line:
         self._needed = 2  # with fewer bytes than this in `_in` no packet can be complete
         self._for_paho = bytearray()
         self._out = bytearray()
+        self._last_us = 0
         self.ended = False
         self.messages: list[Message] = []
         self.received_at = self.sent_at = time.monotonic()
@@ -71,6 +72,8 @@ class Line:
                 self._needed = stop - at
                 break
             if buffer[at] >> 4 == _PUBLISH:
+                # A microsecond of its own: two messages without a time must not become one reading.
+                now_us = self._last_us = max(now_us, self._last_us + 1)
                 self.messages.append(parse_publish(buffer[at], buffer, start, stop, self._version_5, now_us))
             else:
                 self._for_paho += buffer[at:stop]

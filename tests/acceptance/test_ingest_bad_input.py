@@ -72,6 +72,15 @@ CASES: dict[str, tuple[str, bytes | str, str | None, dict[str, float]]] = {
     "Tasmota last will": ("tele/t1/LWT", "Offline", None, {}),
     "Tasmota, wrong time": ("tele/t2/SENSOR", '{"Time": "yesterday", "ENERGY": {}}', "bad_value", {}),
     "other envelope's content": ("application/1/device/aa05/event/up", plain(power_w=1), "bad_structure", {}),
+    "a zero character in the address": ("x/zero", '{"device": "a\\u0000b", "power_w": 1}', "no_device", {}),
+    "half a character in the address": ("x/half", '{"device": "a\\ud800b", "power_w": 1}', "no_device", {}),
+    "half a character in a field": ("misto/c24/up", '{"power_w": 24, "\\ud800": 1}', None, {"power_w": 24}),
+    "half a character in what is told": ("application/1/device/aa06/event/up",
+                                         '{"deviceInfo": {"devEui": "aa06"}, "object": {"\\ud800": 1}}',
+                                         "unknown_profile", {}),
+    "infinite signal": ("application/1/device/aa07/event/up",
+                        '{"deviceInfo": {"devEui": "aa07"}, "object": {"odd": 1}, "rxInfo": [{"rssi": Infinity}]}',
+                        "unknown_profile", {}),
     "control characters": ("misto/c23/up", '{"power_w": 23, "\\u0000": "\\u0000"}', None, {"power_w": 23}),
 }  # fmt: skip
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import inspect
 import random
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
 import paho.mqtt.client as mqtt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.session import BufferedSocket, Session, SessionConfig
+from ingest.line import BrokenPacket, Line, parse_publish
+from ingest.message import Message
+from ingest.session import Session, SessionConfig
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[BufferedSocket, socket.socket]]:
+def pair() -> Iterator[tuple[Line, socket.socket]]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    buffered = BufferedSocket(ours)
-    yield buffered, theirs
-    buffered.close()
+    line = Line(ours, version_5=True)
+    yield line, theirs
+    line.close()
     theirs.close()
 
 
@@ -30,46 +36,112 @@ def test_paho_still_makes_its_socket_where_it_is_overridden() -> None:
     assert list(inspect.signature(mqtt.Client._create_socket).parameters) == ["self"]
 
 
-def test_bytes_come_out_in_the_pieces_that_are_asked_for(pair: tuple[BufferedSocket, socket.socket]) -> None:
-    buffered, theirs = pair
-    data = random.Random(1).randbytes(5000)
-    theirs.sendall(data)
-    got, chance = b"", random.Random(2)
-    while len(got) < len(data):
-        got += buffered.recv(chance.randrange(1, 40))
-    assert got == data
-    assert not buffered.has_input
+def length(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        value, rest = divmod(value, 128)
+        out.append(rest | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def publish(topic: bytes, payload: bytes, packet_id: int, *, head: int = 0x32, properties: bytes = b"") -> bytes:
+    body = struct.pack("!H", len(topic)) + topic + struct.pack("!H", packet_id)
+    body += length(len(properties)) + properties + payload
+    return bytes([head]) + length(len(body)) + body
+
+
+def received(line: Line, theirs: socket.socket, data: bytes, chance: random.Random) -> list[Message]:
+    at = 0
+    while at < len(data):
+        size = chance.choice([1, 2, 3, 50, 5000])
+        theirs.sendall(data[at : at + size])
+        at += size
+        line.receive()
+    return line.messages
+
+
+def test_messages_are_cut_out_wherever_the_line_divides_them(pair: tuple[Line, socket.socket]) -> None:
+    line, theirs = pair
+    chance = random.Random(1)
+    payloads = [chance.randbytes(chance.choice([0, 1, 120, 130, 17_000])) for _ in range(60)]
+    data = b""
+    for number, payload in enumerate(payloads):
+        data += publish(b"misto/a/up", payload, number + 1, head=0x3A + number % 2)
+        data += b"\xd0\x00"  # an answer to a ping in between
+    messages = received(line, theirs, data, chance)
+    assert [(m.packet_id, m.payload, m.duplicate, m.retained) for m in messages] == [
+        (number + 1, payload, True, number % 2 == 1) for number, payload in enumerate(payloads)
+    ]
+    assert len({m.received_us for m in messages}) == len(messages)
+    assert line.recv(1000) == b"\xd0\x00" * 60
     with pytest.raises(BlockingIOError):
-        buffered.recv(1)
+        line.recv(1)
     theirs.close()
-    assert buffered.recv(1) == b""
+    line.receive()
+    assert line.has_packets
+    assert line.recv(1) == b""
 
 
-def test_what_is_sent_waits_for_flush_and_survives_a_full_line(pair: tuple[BufferedSocket, socket.socket]) -> None:
-    buffered, theirs = pair
+def test_properties_that_paho_refuses_are_passed_over(pair: tuple[Line, socket.socket]) -> None:
+    line, theirs = pair
+    mark = "\ufeff1".encode()
+    properties = b"\x26\x00\x01k" + struct.pack("!H", len(mark)) + mark
+    theirs.sendall(publish(b"t", b"content", 7, properties=properties))
+    line.receive()
+    assert [(m.topic, m.payload, m.packet_id) for m in line.messages] == [("t", b"content", 7)]
+
+
+@given(topic=st.text(max_size=30), payload=st.binary(max_size=300), flags=st.sampled_from([0, 1, 2, 3, 10, 11]))
+def test_packets_are_read_as_paho_reads_them(topic: str, payload: bytes, flags: int) -> None:
+    told: list[mqtt.MQTTMessage] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, manual_ack=True)
+    client.on_message = lambda _client, _data, message: told.append(message)
+    name = topic.encode()
+    body = struct.pack("!H", len(name)) + name + (b"\x12\x34" if flags & 6 else b"") + b"\x02\x01\x01" + payload
+    client._in_packet["command"], client._in_packet["packet"] = 0x30 | flags, body
+    client._handle_publish()
+    ours = parse_publish(0x30 | flags, body, 0, len(body), True, 1)
+    theirs = told[0]
+    assert (ours.topic, ours.payload, ours.packet_id, ours.qos, ours.duplicate, ours.retained) == (
+        theirs.topic, theirs.payload, theirs.mid, theirs.qos, theirs.dup, theirs.retain,
+    )  # fmt: skip
+
+
+@given(body=st.binary(max_size=12), head=st.integers(0x30, 0x3F), version_5=st.booleans())
+def test_broken_packets_are_told(body: bytes, head: int, version_5: bool) -> None:
+    try:
+        message = parse_publish(head, body + b"next packet", 0, len(body), version_5, 1)
+    except BrokenPacket:
+        return
+    assert len(message.payload) <= len(body)
+
+
+def test_what_is_sent_waits_for_flush_and_survives_a_full_line(pair: tuple[Line, socket.socket]) -> None:
+    line, theirs = pair
     data = random.Random(3).randbytes(4_000_000)
     for start in range(0, len(data), 1000):
-        assert buffered.send(data[start : start + 1000]) == 1000
+        assert line.send(data[start : start + 1000]) == 1000
     theirs.setblocking(False)
     with pytest.raises(BlockingIOError):
         theirs.recv(1)
-    assert not buffered.flush(), "a socket pair does not hold four megabytes"
+    assert not line.flush(), "a socket pair does not hold four megabytes"
     theirs.setblocking(True)
-    received = bytearray()
+    got = bytearray()
 
     def read() -> None:
-        while len(received) < len(data):
-            received.extend(theirs.recv(65_536))
+        while len(got) < len(data):
+            got.extend(theirs.recv(65_536))
 
     reader = threading.Thread(target=read)
     reader.start()
-    while not buffered.flush():
+    while not line.flush():
         pass
     reader.join(10)
-    assert bytes(received) == data
+    assert bytes(got) == data
 
 
-class Line:
+class SentOnly:
     """Keeps what a session sends."""
 
     def __init__(self) -> None:
@@ -99,7 +171,7 @@ def session(finished: list[tuple[int, list[int]]]) -> Session:
 
 def test_acknowledgements_go_out_in_bulk_and_only_to_their_own_connection() -> None:
     made = session([(1, [7, 8]), (2, [1, 65_535]), (2, [])])
-    line = Line()
+    line = SentOnly()
     made._acknowledge(line)  # type: ignore[arg-type]
     made.wake.close()
     assert line.sent == b"\x40\x02\x00\x01\x40\x02\xff\xff"
