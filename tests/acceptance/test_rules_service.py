@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import psycopg
@@ -144,6 +146,30 @@ def test_a_removed_rule_closes_its_alerts(
             lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("closed_rule_removed",)],
             "it is closed",
         )
+
+
+def test_the_role_of_the_rules_may_do_all_they_do(
+    database_url: str, database: psycopg.Connection, writer: ReadingWriter, tmp_path: Path
+) -> None:
+    database.execute("ALTER ROLE misto_rules PASSWORD 'rules-of-the-test'")
+    parts = urlsplit(database_url)
+    place = parts.netloc.rpartition("@")[2]
+    url = urlunsplit(parts._replace(netloc=f"misto_rules:rules-of-the-test@{place}"))
+    points = found(database, bins(1))
+    now = time.time()
+    with rules(url, tmp_path / "log") as process:
+        process.wait_well()
+        beat(database, "ingest", "w", datetime.now(UTC), {})
+        write(
+            writer, [(now - 7200 + index * 1800, points["bin-0"], FILL, value) for index, value in enumerate((85, 86))]
+        )
+        wait_for(lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("firing",)], "it fires")
+        found(database, building())
+        wait_for(lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("resolved",)], "it closes")
+        found(database, bins(1))
+        wait_for(lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("firing",)], "it is back")
+        assert process.stop() == 0
+        assert "permission denied" not in process.log.read_text()
 
 
 def own_rule(above: float, clear: float) -> str:
