@@ -94,11 +94,13 @@ def test_bad_input(ingest: Process, own_mosquitto: MosquittoServer, database: ps
     unreadable = sum(reason is not None for _, _, reason, _ in CASES.values())
     # Two writers: the last message may be committed before those ahead of it.
     wait_for(
-        lambda: database.execute(
-            "SELECT (SELECT count(*) FROM readings WHERE value = 99), (SELECT count(*) FROM quarantine) >= %s",
-            [unreadable],
-        ).fetchone()
-        == (1, True),
+        lambda: (
+            database.execute(
+                "SELECT (SELECT count(*) FROM readings WHERE value = 99), (SELECT count(*) FROM quarantine) >= %s",
+                [unreadable],
+            ).fetchone()
+            == (1, True)
+        ),
         f"the messages are not all through: {ingest.log.read_text()}",
     )
     quarantined = dict(database.execute("SELECT topic, reason FROM quarantine").fetchall())
