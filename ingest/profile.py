@@ -202,7 +202,6 @@ def _units() -> pint.UnitRegistry[Any]:
         "m3 = m ** 3",
         "m2 = m ** 2",
         "var = W",
-        "VA = W",
         "kvarh = kWh",
         "Gcal = 1163 kWh",
     ):
