@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from catalogue.faults import fault_kinds
 from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
 from rules.conditions import Node
 from rules.conditions.base import Fold, Strict
@@ -17,6 +18,9 @@ Severity = Literal["info", "warning", "critical"]
 
 #: Changes when states that an older version has kept can no longer be read; they are folded anew then.
 _STATE_FORMAT = 2
+
+#: Parts that change nothing of what a rule decides.
+_TOLD = ("title", "sentence", "advice", "source", "detects", "may_tell")
 
 #: What a title, sentence or advice may name in braces.
 TEXT_FIELDS = frozenset({"point", "site", "address", "fraction", "value", "limit", "since", "hours", "contractor"})
@@ -34,6 +38,15 @@ def _known_fields(text: str) -> str:
 
 
 Template = Annotated[str, Field(min_length=1), AfterValidator(_known_fields)]
+
+
+def _known_fault(kind: str) -> str:
+    if kind not in fault_kinds():
+        raise ValueError(f"there is no fault {kind!r}; see `misto simulate faults`")
+    return kind
+
+
+FaultId = Annotated[str, AfterValidator(_known_fault)]
 
 
 class Texts(Strict):
@@ -72,7 +85,11 @@ class RuleTest(Strict):
 
 
 class Rule(Strict):
-    """One rule. `source` says where its thresholds come from."""
+    """One rule. `source` says where its thresholds come from.
+
+    `detects` names the faults that it is for, `may_tell` those that it may rightly tell of too: by them `misto score`
+    knows true alerts from false ones. Nothing that is decided depends on them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,6 +105,8 @@ class Rule(Strict):
     confirm: Literal["reading", "clock"] = "reading"
     max_gap: Duration | None = None
     keep_firing_for: Duration | None = None
+    detects: list[FaultId] = []
+    may_tell: list[FaultId] = []
     tests: list[RuleTest] = []
 
     @model_validator(mode="after")
@@ -132,10 +151,10 @@ class Rule(Strict):
     @cached_property
     def definition(self) -> dict[str, Any]:
         """The rule without its tests, as it is kept with the alerts that it raised."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"tests"}, exclude_none=True)
+        return self.model_dump(mode="json", by_alias=True, exclude={"tests", "detects", "may_tell"}, exclude_none=True)
 
     @cached_property
     def hash(self) -> str:
         """Changes with whatever changes what the rule decides; texts do not."""
-        judged = self.model_dump_json(by_alias=True, exclude={"tests", "title", "sentence", "advice", "source"})
+        judged = self.model_dump_json(by_alias=True, exclude={"tests", *_TOLD})
         return hashlib.sha256(f"{_STATE_FORMAT} {judged}".encode()).hexdigest()[:16]

@@ -7,7 +7,8 @@ True after `raise_after` breached nights in a row, false after a quiet one.
 
 Unknown while less than `coverage` of the window lies between its first and last good reading (a night of the clock
 change is measured by its real length), and, with `ratio_above`, until there are three quiet nights to compare with.
-A decrease of the register (reset, new meter) makes its night unknown.
+A decrease of the register (reset, new meter) makes its night unknown; so does, with `mean_rate`, one in which it does
+not move at all although it usually does: that meter is stuck, and its nights are no measure of quiet ones.
 """
 
 from __future__ import annotations
@@ -106,7 +107,10 @@ class Night(Strict):
         if self.ratio_above is not None:
             if len(quiet) < 3:
                 return truth, new_rate, limit, (*quiet, new_rate)[-self.nights :], 0
-            new_limit = max(new_limit, self.ratio_above * median(quiet))
+            usual = median(quiet)
+            if new_rate == 0 < usual and self.stat == "mean_rate":
+                return truth, new_rate, limit, quiet, breached
+            new_limit = max(new_limit, self.ratio_above * usual)
         if new_rate > new_limit:
             breached += 1
             if breached >= self.raise_after:

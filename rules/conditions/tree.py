@@ -69,13 +69,30 @@ class Node(Strict):
             return self.single.initial()
         return tuple((child.initial(), 0) for child in self._children)
 
+    @cached_property
+    def _by_metric(self) -> dict[int, tuple[tuple[int, Node | Condition], ...]]:
+        """Places of the children that fold a metric."""
+        return {
+            metric: tuple(
+                (place, child.single or child)
+                for place, child in enumerate(self._children)
+                if metric in child.metric_ids()
+            )
+            for metric in self._watching
+        }
+
+    @cached_property
+    def _parts(self) -> tuple[Node | Condition, ...]:
+        """The children, each without the tree around it where it is a single one."""
+        return tuple(child.single or child for child in self._children)
+
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
         if self.single is not None:
             return self.single.fold(state, time_us, metric_id, value)
-        return tuple(
-            (child.fold(its[0], time_us, metric_id, value), time_us) if metric_id in child.metric_ids() else its
-            for child, its in zip(self._children, state, strict=True)
-        )
+        folded = list(state)
+        for place, child in self._by_metric[metric_id]:
+            folded[place] = (child.fold(state[place][0], time_us, metric_id, value), time_us)
+        return tuple(folded)
 
     def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
         if self.single is not None:
@@ -83,7 +100,7 @@ class Node(Strict):
         decisive = self.any is not None
         unknown = False
         heard = 0
-        for child, (its, last_us) in zip(self._children, state, strict=True):
+        for child, (its, last_us) in zip(self._parts, state, strict=True):
             if last_us == 0 and decisive:
                 # A metric that this device has never sent is none that it has: it makes nothing unknown.
                 continue
