@@ -28,6 +28,11 @@ def demo_city_file() -> Path:
     return Path(str(files("simulators").joinpath("demo-city.yaml")))
 
 
+def demo_scenario_file() -> Path:
+    """What goes wrong in the demo city."""
+    return Path(str(files("simulators").joinpath("demo-scenario.yaml")))
+
+
 def last_stored(connection: Connection[Any]) -> datetime | None:
     """Time of the newest reading of any placed point."""
     row = connection.execute(sql("history.last_stored")).fetchone()

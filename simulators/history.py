@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from catalogue.geometry import fill_from_distance
+from catalogue.geometry import BEYOND_FLOOR
 from catalogue.metrics import Quality, metrics
 from simulators.chance import Floats, Ints
 from simulators.city import City, Meter
+from simulators.transport import Deliveries
+
+#: Ingest refuses times that lie further ahead.
+_AHEAD_US = 5 * 60 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,22 +46,44 @@ def history(city: City, from_us: int, to_us: int, window_us: int = 6 * 3_600_000
         start = end
 
 
+def stored(
+    meter: Meter, from_us: int, to_us: int
+) -> tuple[Deliveries, dict[str, tuple[Floats, npt.NDArray[np.int16]]]]:
+    """What ingest would store of one point, in order of reception: metric → (values, qualities)."""
+    sent = meter.deliveries(from_us, to_us)
+    readable = ~sent.garbage & ~sent.copy & (sent.time_us <= sent.sent_us + _AHEAD_US)
+    if not readable.all():
+        sent = Deliveries(
+            sent.measured_us[readable], sent.time_us[readable], sent.sent_us[readable],
+            {name: values[readable] for name, values in sent.values.items()},
+            sent.garbage[readable], sent.copy[readable],
+        )  # fmt: skip
+    columns: dict[str, tuple[Floats, npt.NDArray[np.int16]]] = {}
+    for name, values in sent.values.items():
+        low, high = metrics()[name].range
+        columns[name] = (values, _quality((values >= low) & (values <= high)))
+    geometry = meter.point.bin
+    if geometry is not None and "distance_mm" in sent.values:
+        distance = sent.values["distance_mm"]
+        share = (geometry.empty_mm - distance) / (geometry.empty_mm - geometry.full_mm)
+        trusted = (distance > 0) & (distance <= geometry.empty_mm * BEYOND_FLOOR) & (sent.values["tilted"] == 0)
+        columns["fill_level_pct"] = (100.0 * np.clip(share, 0, 1), _quality(trusted))
+    return sent, columns
+
+
+def _quality(good: npt.NDArray[np.bool_]) -> npt.NDArray[np.int16]:
+    return np.where(good, int(Quality.GOOD), int(Quality.SUSPECT)).astype(np.int16)
+
+
 def _readings(index: int, meter: Meter, start: int, end: int) -> Iterator[tuple[npt.NDArray[np.generic], ...]]:
-    times = meter.times_us(start, end)
-    if len(times) == 0:
+    sent, columns = stored(meter, start, end)
+    if len(sent) == 0:
         return
-    measured = meter.measure(times)
-    qualities = {name: np.full(len(times), int(Quality.GOOD), np.int16) for name in measured}
-    if "distance_mm" in measured and meter.point.bin is not None:
-        filled = [fill_from_distance(distance, meter.point.bin) for distance in measured["distance_mm"].tolist()]
-        measured["fill_level_pct"] = np.array([fill for fill, _ in filled])
-        trusted = np.array([plausible for _, plausible in filled]) & (measured["tilted"] == 0)
-        qualities["fill_level_pct"] = np.where(trusted, int(Quality.GOOD), int(Quality.SUSPECT)).astype(np.int16)
-    for name, values in measured.items():
+    for name, (values, qualities) in columns.items():
         yield (
-            times,
-            np.full(len(times), index, np.int32),
-            np.full(len(times), metrics()[name].id, np.int16),
+            sent.time_us,
+            np.full(len(sent), index, np.int32),
+            np.full(len(sent), metrics()[name].id, np.int16),
             values.astype(np.float64),
-            qualities[name],
+            qualities,
         )

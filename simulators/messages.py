@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from simulators.chance import Chance
 from simulators.city import Meter
 from simulators.errors import SimulatorError
+from simulators.plan import gateway_of
 
 #: (meter, time in µs, values, number of the uplink) → (topic, payload)
 Encode = Callable[[Meter, int, Mapping[str, float], int], tuple[str, bytes]]
@@ -61,8 +61,6 @@ def _chirpstack(meter: Meter, time_us: int, values: Mapping[str, float], number:
     if number % 4 == 0:
         fields["battery"] = int(values["battery_pct"])
     application = "bins" if meter.point.kind == "bin" else "meters"
-    chance = Chance(0, meter.address)
-    minute = time_us // 60_000_000
     raw = hashlib.blake2b(f"{meter.address}{time_us}".encode(), digest_size=16).digest()
     content: dict[str, object] = {
         "deduplicationId": str(uuid.UUID(bytes=raw)),
@@ -87,10 +85,10 @@ def _chirpstack(meter: Meter, time_us: int, values: Mapping[str, float], number:
         "object": fields,
         "rxInfo": [
             {
-                "gatewayId": "24e124fffef00001",
+                "gatewayId": hashlib.blake2b(gateway_of(meter.site).encode(), digest_size=8).hexdigest(),
                 "uplinkId": number,
-                "rssi": round(chance.one(-118, -82, 1) + 3 * float(chance.normal(minute, 2))),
-                "snr": round(chance.one(-6, 9, 3) + float(chance.normal(minute, 4)), 1),
+                "rssi": int(values["rssi_dbm"]),
+                "snr": values["snr_db"],
             }
         ],
     }
@@ -120,11 +118,24 @@ def _tasmota(meter: Meter, time_us: int, values: Mapping[str, float], zone: Zone
     return f"tele/{meter.address}/SENSOR", _json(content)
 
 
-#: Payloads that no sensor should send, on topics that sensors use; each ends in quarantine.
-GARBAGE: tuple[tuple[str, bytes], ...] = (
-    ("misto/broken-{n}/up", b'{"energy_kwh": 12.'),
-    ("misto/broken-{n}/up", b"\xff\xfe\x00\x01binary"),
-    ("application/bins/device/00000000000000{n:02x}/event/up", b'{"deviceInfo": "lost"}'),
-    ("tele/broken-{n}/SENSOR", b"[]"),
-    ("misto/broken-{n}/up", b'{"power_w": "warm"}'),
+#: What damages a payload on its way: cut off, bits lost, another program's message. Each ends in quarantine.
+_DAMAGES: tuple[Callable[[bytes], bytes], ...] = (
+    lambda payload: payload[: max(2, len(payload) // 2)],
+    lambda payload: b"\xff\xfe" + payload[2:],
+    lambda payload: b"[]",
+    lambda payload: payload.replace(b"{", b"(", 1),
 )
+
+
+def damaged(payload: bytes, number: int) -> bytes:
+    """A payload that nobody can read any more."""
+    return _DAMAGES[number % len(_DAMAGES)](payload)
+
+
+#: What the summary calls the way a profile speaks.
+FORMATS = {
+    None: "plain JSON",
+    "milesight-em400-mud": "ChirpStack",
+    "milesight-em300-di": "ChirpStack",
+    "eastron-sdm630-tasmota": "Tasmota",
+}

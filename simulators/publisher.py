@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
@@ -14,16 +15,25 @@ from paho.mqtt.reasoncodes import ReasonCode
 log = logging.getLogger("misto.simulators")
 
 _MOST_WAITING = 2_000
+#: What the broker refuses is given to it again after this long.
+_AGAIN_S = 1.0
 
 
 class Publisher:
-    """A session with the broker that reconnects by itself; `send` waits while too much is unacknowledged."""
+    """A session with the broker that reconnects by itself; `send` waits while too much is unacknowledged.
+
+    `state` is a sentence for a person. What the broker refuses (its quota is used up, or it does not allow the topic)
+    is not acknowledged: it is given to it again.
+    """
 
     def __init__(self, url: str, client_id: str, stop: threading.Event) -> None:
         self._stop = stop
         self._lock = threading.Condition()
         self.sent = 0
         self.acknowledged = 0
+        self._waiting: dict[int, tuple[str, bytes]] = {}
+        self._early: dict[int, ReasonCode] = {}
+        self._refused: deque[tuple[float, str, bytes]] = deque()
         parts = urlsplit(url)
         self.place = f"{parts.hostname}:{parts.port or 1883}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
@@ -41,33 +51,73 @@ class Publisher:
         self.state = f"connecting to the broker at {self.place}"
 
     def send(self, topic: str, payload: bytes) -> None:
-        """Publish; waits while the broker is away or slow."""
+        """Publish; waits while the broker is away, full or slow."""
         told = False
-        with self._lock:
-            while self.sent - self.acknowledged >= _MOST_WAITING and not self._stop.is_set():
+        while not self._stop.is_set():
+            self._give_again()
+            with self._lock:
+                if self.sent - self.acknowledged < _MOST_WAITING:
+                    break
                 if not self._lock.wait(5) and not told:
-                    log.warning("%s; waiting, nothing is lost", self.state)
+                    log.warning("%s; waiting, nothing is lost", self._why_waiting())
                     told = True
-            self.sent += 1
-        self._client.publish(topic, payload, qos=1)
+        self.sent += 1
+        self._give(topic, payload)
 
     def settle(self, wait_s: float) -> bool:
         """Wait until everything is acknowledged, at most `wait_s`."""
         deadline = time.monotonic() + wait_s
-        with self._lock:
-            while self.acknowledged < self.sent and time.monotonic() < deadline:
+        while self.acknowledged < self.sent and time.monotonic() < deadline:
+            self._give_again()
+            with self._lock:
                 self._lock.wait(0.2)
-            return self.acknowledged >= self.sent
+        if self.acknowledged < self.sent:
+            log.warning("%s; %d messages are not acknowledged", self._why_waiting(), self.sent - self.acknowledged)
+        return self.acknowledged >= self.sent
 
     def close(self) -> None:
         """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _on_publish(self, *unused: object) -> None:
+    def _why_waiting(self) -> str:
+        return f"the broker at {self.place} is slow" if self.state == "connected" else self.state
+
+    def _give(self, topic: str, payload: bytes) -> None:
+        number = self._client.publish(topic, payload, qos=1).mid
         with self._lock:
-            self.acknowledged += 1
-            self._lock.notify_all()
+            # The answer may be faster than we are.
+            if number in self._early:
+                self._settle_one(topic, payload, self._early.pop(number))
+            else:
+                self._waiting[number] = (topic, payload)
+
+    def _give_again(self) -> None:
+        while self._refused and self._refused[0][0] <= time.monotonic():
+            _, topic, payload = self._refused.popleft()
+            self._give(topic, payload)
+
+    def _on_publish(self, client: object, data: object, number: int, reason: ReasonCode, *unused: object) -> None:
+        with self._lock:
+            if number in self._waiting:
+                self._settle_one(*self._waiting.pop(number), reason)
+            else:
+                self._early[number] = reason
+
+    def _settle_one(self, topic: str, payload: bytes, reason: ReasonCode) -> None:
+        if reason.is_failure:
+            refusal = (
+                f"the broker at {self.place} refuses messages to {topic} ({reason}); check its quota and its rights"
+            )
+            if self.state != refusal:
+                log.warning("%s; trying again", refusal)
+            self.state = refusal
+            self._refused.append((time.monotonic() + _AGAIN_S, topic, payload))
+            return
+        if "refuses messages" in self.state:
+            self.state = "connected"
+        self.acknowledged += 1
+        self._lock.notify_all()
 
     def _on_connect(self, client: object, data: object, flags: object, reason: ReasonCode, *unused: object) -> None:
         if reason.is_failure:

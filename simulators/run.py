@@ -1,24 +1,23 @@
-"""The city live: played fast until it has caught up with the clock, then as time goes."""
+"""The city over MQTT: played fast until it has caught up with the clock, then as time goes."""
 
 from __future__ import annotations
 
+import heapq
 import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from simulators.city import City
-from simulators.messages import GARBAGE, encoder_for
+from simulators.city import City, Meter
+from simulators.messages import FORMATS, damaged, encoder_for
 from simulators.publisher import Publisher
+from simulators.transport import Deliveries
 
-#: City time that is computed at once.
-_SLICE_US = 600_000_000
-_GARBAGE_EVERY = 400
-_DUPLICATE_EVERY = 150
+#: Reports of a device that are worked out at once.
+_AHEAD = 16
 _STRANGER_EVERY_US = 600_000_000
 
 
@@ -32,6 +31,7 @@ class Summary:
     duplicates: int = 0
     city_time_us: int = 0
     caught_up: bool = False
+    paused: bool = False
     by_format: Counter[str] = field(default_factory=Counter)
 
     def write(self, path: Path) -> None:
@@ -41,103 +41,157 @@ class Summary:
         fresh.replace(path)
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """A message in the order of sending; `meter` is None for a device that no inventory knows."""
+
+    sent_us: int
+    meter: Meter | None
+    number: int
+    topic: str
+    payload: bytes
+    garbage: bool = False
+    copy: bool = False
+
+
+def parcels(city: City, from_us: int, to_us: int | None = None) -> Iterator[Parcel]:
+    """What the city's devices send of what they measure from `from_us` until `to_us` (or for ever), as it is sent.
+
+    A few reports of each device are worked out ahead, at moments spread over time, so that a hundred thousand devices
+    neither stall nor fill the memory.
+    """
+    encoders = [encoder_for(meter, city.zone) for meter in city.meters]
+    # (moment, meter, serial number, place in the deliveries, deliveries): place -1 fetches the next ones.
+    # Each device fetches for the first time when it first reports.
+    queue: list[tuple[int, int, int, int, Deliveries | None]] = [
+        (meter.first_us(from_us), index, -1, -1, None) for index, meter in enumerate(city.meters)
+    ]
+    heapq.heapify(queue)
+    serial = 0
+    strangers = _strangers(city, from_us)
+    stranger = next(strangers, None)
+    garbled = 0
+    while queue or stranger is not None:
+        at_us = queue[0][0] if queue else None
+        if stranger is not None and (at_us is None or stranger.sent_us <= at_us):
+            if to_us is not None and stranger.sent_us >= to_us:
+                stranger = None
+                continue
+            yield stranger
+            stranger = next(strangers, None)
+            continue
+        at_us, index, _, place, sent = heapq.heappop(queue)
+        meter = city.meters[index]
+        if place < 0 or sent is None:
+            if to_us is not None and at_us >= to_us:
+                continue
+            # The first portions differ in size, so that devices do not all fetch at the same moment.
+            reports = _AHEAD if at_us - from_us >= meter.interval_us else 1 + index % _AHEAD
+            end = at_us + reports * meter.interval_us
+            new = meter.deliveries(at_us, end if to_us is None else min(end, to_us))
+            for number, sent_us in enumerate(new.sent_us.tolist()):
+                serial += 1
+                heapq.heappush(queue, (sent_us, index, serial, number, new))
+            heapq.heappush(queue, (end, index, -1, -1, None))
+            continue
+        values = {name: float(column[place]) for name, column in sent.values.items()}
+        measured_us, time_us = int(sent.measured_us[place]), int(sent.time_us[place])
+        number = measured_us // meter.interval_us % 65_536
+        topic, payload = encoders[index](meter, time_us, values, number)
+        garbage = bool(sent.garbage[place])
+        if garbage:
+            garbled += 1
+            payload = damaged(payload, garbled)
+        yield Parcel(at_us, meter, number, topic, payload, garbage, bool(sent.copy[place]))
+
+
+def _strangers(city: City, from_us: int) -> Iterator[Parcel]:
+    """Devices that no inventory knows: room sensors that somebody has switched on."""
+    count = city.scenario.unknown_devices
+    at_us = -(-from_us // _STRANGER_EVERY_US) * _STRANGER_EVERY_US
+    while count:
+        text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_us // 1_000_000))
+        content = {"time": text, "temperature_c": 21.5, "humidity_pct": 40, "co2_ppm": 640}
+        for number in range(count):
+            name = "new-room-sensor" if number == 0 else f"new-room-sensor-{number + 1}"
+            yield Parcel(at_us, None, number, f"misto/{name}/up", json.dumps(content).encode())
+        at_us += _STRANGER_EVERY_US
+
+
 @dataclass
 class Player:
-    """Plays a city from `from_us` on at `speed` times the clock; its times never lie in the future."""
+    """Plays a city from `from_us` on at `speed` times the clock (0: as fast as it goes); never ahead of the world.
+
+    `to_us` ends it; while `paused` is set nothing is sent and the city's clock stands still.
+    """
 
     city: City
     publisher: Publisher
     from_us: int
     speed: float
-    faults: bool
+    to_us: int | None = None
     summary_file: Path | None = None
     on_progress: Callable[[Summary], None] = lambda summary: None
+    paused: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        zone = ZoneInfo(self.city.inventory.city.time_zone)
-        self._encoders = [encoder_for(meter, zone) for meter in self.city.meters]
-        self._began = time.monotonic()
         self._told = 0.0
-        self._count = 0
         self.summary = Summary()
 
     def play(self, stop: threading.Event) -> Summary:
-        """Publish until `stop`; then wait for the broker's last acknowledgements."""
-        at_us = self.from_us
-        while not stop.is_set():
-            end_us = at_us + _SLICE_US
-            for time_us, index, values in self._slice(at_us, end_us):
-                self._wait_for(time_us, stop)
-                if stop.is_set():
-                    break
-                self._publish(time_us, index, values)
-            self._wait_for(end_us, stop)
-            at_us = end_us
+        """Publish until `stop` or the end; then wait for the broker's last acknowledgements."""
+        self._began, self._base_us = time.monotonic(), self.from_us
+        for parcel in parcels(self.city, self.from_us, self.to_us):
+            self._wait_for(parcel.sent_us, stop)
+            if stop.is_set():
+                break
+            self._publish(parcel)
+        if not stop.is_set() and self.to_us is not None:
+            self.summary.city_time_us = self.to_us
         self.publisher.settle(20)
         self._progress(force=True)
         return self.summary
 
-    def _slice(self, start_us: int, end_us: int) -> list[tuple[int, int, dict[str, float]]]:
-        queue: list[tuple[int, int, dict[str, float]]] = []
-        for index, meter in enumerate(self.city.meters):
-            times = meter.times_us(start_us, end_us)
-            if len(times) == 0:
-                continue
-            measured = meter.measure(times)
-            for place, time_us in enumerate(times.tolist()):
-                queue.append((time_us, index, {name: float(values[place]) for name, values in measured.items()}))
-        if self.faults:
-            first = -(-start_us // _STRANGER_EVERY_US) * _STRANGER_EVERY_US
-            queue += [(time_us, -1, {}) for time_us in range(first, end_us, _STRANGER_EVERY_US)]
-        queue.sort(key=lambda item: item[:2])
-        return queue
-
     def _clock_us(self) -> int:
         """The city's clock: fast from `from_us`, and never ahead of the world's."""
-        fast = self.from_us + round((time.monotonic() - self._began) * 1e6 * self.speed)
         now = time.time_ns() // 1000
+        if self.speed == 0:
+            self.summary.caught_up = self.summary.city_time_us >= now - 1_000_000
+            return now
+        fast = self._base_us + round((time.monotonic() - self._began) * 1e6 * self.speed)
         self.summary.caught_up = fast >= now
         return min(fast, now)
 
     def _wait_for(self, time_us: int, stop: threading.Event) -> None:
+        if self.paused.is_set():
+            self._pause(stop)
         while (ahead_us := time_us - self._clock_us()) > 0 and not stop.is_set():
             self._progress()
-            speed = 1.0 if self.summary.caught_up else self.speed
+            speed = 1.0 if self.summary.caught_up or not self.speed else self.speed
             stop.wait(min(0.5, ahead_us / 1e6 / speed))
+            if self.paused.is_set():
+                self._pause(stop)
         self.summary.city_time_us = time_us
         self._progress()
 
-    def _publish(self, time_us: int, index: int, values: dict[str, float]) -> None:
-        self._count += 1
-        number = self._count
-        if index < 0:
-            # A device that no inventory knows.
-            time_text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us // 1_000_000))
-            content = {"time": time_text, "temperature_c": 21.5, "humidity_pct": 40, "co2_ppm": 640}
-            self._send("plain JSON", "misto/new-room-sensor/up", json.dumps(content).encode())
-            return
-        meter = self.city.meters[index]
-        topic, payload = self._encoders[index](meter, time_us, values, time_us // meter.interval_us % 65_536)
-        kind = {"milesight-em400-mud": "ChirpStack", "milesight-em300-di": "ChirpStack"}.get(
-            meter.profile or "", "Tasmota" if meter.profile else "plain JSON"
-        )
-        self._send(kind, topic, payload)
-        if not self.faults:
-            return
-        if number % _DUPLICATE_EVERY == 0:
-            self.summary.duplicates += 1
-            self._send(kind, topic, payload)
-        if number % _GARBAGE_EVERY == _GARBAGE_EVERY // 4:
-            self.summary.garbage += 1
-            which = self.summary.garbage
-            topic, payload = GARBAGE[which % len(GARBAGE)]
-            self._send("garbage", topic.format(n=which % 200), payload)
+    def _pause(self, stop: threading.Event) -> None:
+        stands_us = self._clock_us()
+        self.summary.paused = True
+        while self.paused.is_set() and not stop.is_set():
+            self._progress(force=True)
+            stop.wait(0.2)
+        self.summary.paused = False
+        # The city's clock goes on from where it stood, and catches up with the world at its speed.
+        self._began, self._base_us = time.monotonic(), stands_us
 
-    def _send(self, kind: str, topic: str, payload: bytes) -> None:
-        self.publisher.send(topic, payload)
+    def _publish(self, parcel: Parcel) -> None:
+        kind = "garbage" if parcel.garbage else FORMATS[parcel.meter.profile if parcel.meter else None]
         self.summary.by_format[kind] += 1
+        self.summary.garbage += parcel.garbage
+        self.summary.duplicates += parcel.copy
+        self.publisher.send(parcel.topic, parcel.payload)
 
-    def _progress(self, force: bool = False) -> None:
+    def _progress(self, *, force: bool = False) -> None:
         now = time.monotonic()
         if now - self._told < 1 and not force:
             return

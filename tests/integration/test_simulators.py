@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,8 +28,9 @@ from simulators.bins import ROUND_DAYS
 from simulators.city import City, Meter
 from simulators.errors import SimulatorError
 from simulators.history import history
-from simulators.messages import GARBAGE, encoder_for
+from simulators.messages import damaged, encoder_for
 from simulators.publisher import Publisher
+from simulators.run import parcels
 from tests.processes import wait_for
 
 KYIV = ZoneInfo("Europe/Kyiv")
@@ -169,18 +172,18 @@ def test_every_message_is_understood(city: City) -> None:
     assert seen == {"plain_json", "chirpstack_v4", "tasmota"}
 
 
-def test_garbage_is_garbage() -> None:
+def test_damaged_messages_are_garbage(city: City) -> None:
     decoder = Decoder(all_envelopes(KYIV), load_profiles(), _OneDevice(None, None))
-    for number, (topic, payload) in enumerate(GARBAGE):
+    for number, parcel in enumerate(islice(parcels(city, WINTER), 2_000)):
         with pytest.raises(Undecodable):
-            decoder.decode(Message(topic.format(n=number), payload, WINTER))
+            decoder.decode(Message(parcel.topic, damaged(parcel.payload, number), parcel.sent_us))
     with pytest.raises(NotAReading):
         decoder.decode(Message("tele/x/STATE", b"{}", WINTER))
 
 
 def test_a_profile_that_nobody_simulates_is_a_sentence(city: City) -> None:
     meter = city.meters[0]
-    other = Meter(meter.point, meter.site, "x", "some-other", meter.interval_us, meter.phase_us, meter.measure)
+    other = replace(meter, profile="some-other")
     with pytest.raises(SimulatorError, match="no simulated device speaks as the profile 'some-other'"):
         encoder_for(other, KYIV)
 
