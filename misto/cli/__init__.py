@@ -16,7 +16,9 @@ from simulators.errors import SimulatorError
 from store.errors import StoreError
 
 #: One module per group of commands; each has `register(app)`.
-_GROUPS = ("store", "ingest", "rules", "keeper", "board", "simulate", "dashboards", "doctor", "runtime", "demo")
+_GROUPS = (
+    "store", "ingest", "rules", "keeper", "board", "simulate", "score", "dashboards", "doctor", "runtime", "demo",
+)  # fmt: skip
 
 app = typer.Typer(
     name="misto",

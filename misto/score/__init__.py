@@ -1,0 +1,1 @@
+"""How good the rules are: their alerts against the truth of a simulated city."""
