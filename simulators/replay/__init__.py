@@ -1,0 +1,1 @@
+"""Replay of recorded data: a file and a mapping become messages in Misto's plain JSON (docs/replay.md)."""
