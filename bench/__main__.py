@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from bench import decode, ingest, rules, store
+from bench import city, decode, ingest, rules, simulate, store
 from bench.results import machine
 
-ALL = {"decode": decode.run, "store": store.run, "rules": rules.run, "ingest": ingest.run}
+ALL = {
+    "decode": decode.run,
+    "store": store.run,
+    "rules": rules.run,
+    "ingest": ingest.run,
+    "simulate": simulate.run,
+    "city": city.run,
+}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +54,9 @@ def score_rules(
         raise SimulatorError("give either --scenario FILE (simulated here) or --truth FILE (alerts of the database)")
     settings = Settings()
     judged_by = read_rules(rules) if rules else rules_in_force(settings.rules_dir)
-    console = Console(stderr=str(json_file) == "-")
+    # Tables go whole into files and pipes.
+    wide = None if sys.stdout.isatty() else 200
+    console = Console(stderr=str(json_file) == "-", width=wide)
     done: list[tuple[str, Score]] = []
     if scenario is not None:
         seeds: list[int | None] = [*seed] if seed else [None]
