@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
@@ -23,10 +24,10 @@ class Publisher:
     """A session with the broker that reconnects by itself; `send` waits while too much is unacknowledged.
 
     `state` is a sentence for a person. What the broker refuses (its quota is used up, or it does not allow the topic)
-    is not acknowledged: it is given to it again.
+    is not acknowledged: it is given to it again. `ca_file` is the authority of an `mqtts://` broker.
     """
 
-    def __init__(self, url: str, client_id: str, stop: threading.Event) -> None:
+    def __init__(self, url: str, client_id: str, stop: threading.Event, ca_file: Path | None = None) -> None:
         self._stop = stop
         self._lock = threading.Condition()
         self.sent = 0
@@ -35,18 +36,19 @@ class Publisher:
         self._early: dict[int, ReasonCode] = {}
         self._refused: deque[tuple[float, str, bytes]] = deque()
         parts = urlsplit(url)
-        self.place = f"{parts.hostname}:{parts.port or 1883}"
+        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+        self.place = f"{parts.hostname}:{port}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         if parts.scheme == "mqtts":
-            self._client.tls_set()
+            self._client.tls_set(ca_certs=str(ca_file) if ca_file is not None else None)
         self._client.max_inflight_messages_set(500)
         self._client.reconnect_delay_set(1, 10)
         self._client.on_publish = self._on_publish
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
-        self._client.connect_async(parts.hostname or "127.0.0.1", parts.port or 1883)
+        self._client.connect_async(parts.hostname or "127.0.0.1", port)
         self._client.loop_start()
         self.state = f"connecting to the broker at {self.place}"
 

@@ -82,7 +82,7 @@ def replay(
         _report(converter.account, sys.stderr)
         raise SimulatorError(f"{file} has nothing to send")
     stop = stop_on_signals()
-    publisher = Publisher(settings.mqtt_url, f"misto-replay-{os.getpid()}", stop)
+    publisher = Publisher(settings.mqtt_url, f"misto-replay-{os.getpid()}", stop, settings.mqtt_ca_file)
     try:
         _send(publisher, messages, count, pace, stop, errors)
         settled = publisher.settle(_SETTLE_S if stop.is_set() else 0)

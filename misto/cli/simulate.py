@@ -118,7 +118,7 @@ def run(
     end_us = None if until is None else _us(_moment(until, datetime.now(UTC)))
     if end_us is not None and end_us <= begin_us:
         raise SimulatorError("--to lies before --from; there is nothing to play")
-    publisher = Publisher(settings.mqtt_url, f"misto-simulator-{player_city.seed}", stop)
+    publisher = Publisher(settings.mqtt_url, f"misto-simulator-{player_city.seed}", stop, settings.mqtt_ca_file)
     paused = threading.Event()
     tune_collector()
     with (
