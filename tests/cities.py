@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 
 from catalogue.inventory import Inventory, read_inventory
-from misto.history import demo_city_file, fill_history
+from misto.history import demo_city_file, demo_scenario_file, fill_history
 from misto.keeper import Keeper, KeeperConfig
 from simulators.city import City
+from simulators.scenario import read_scenario
 from store.connection import connect
 from store.reading_log import lag
 from store.registry import register_unclaimed, sync_inventory
@@ -79,9 +80,8 @@ def fill_demo_city(url: str, days: float, log: Path) -> None:
         sync_inventory(connection, demo)
         register_unclaimed(connection, "stranger", profile=None, kind="weather", guess={"envelope": "plain_json"})
         connection.commit()
-        fill_history(
-            connection, City(demo), round(now_us - days * 86_400e6), now_us, lambda *_: None, threading.Event()
-        )
+        city = City(demo, read_scenario(demo_scenario_file())[0])
+        fill_history(connection, city, round(now_us - days * 86_400e6), now_us, lambda *_: None, threading.Event())
         keeper = Keeper(KeeperConfig(url, 36500, 7, 90), threading.Event())
         while keeper.derive(connection):
             pass
