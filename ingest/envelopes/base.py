@@ -22,7 +22,7 @@ class Uplink:
 
     `fields` is the device's own (nested) content, for a profile to map; `data` and `port` are its bytes where a LoRaWAN
     network server has not decoded them, for a profile's codec. `metrics` is set instead where the format itself tells
-    what is what: canonical metrics in their units (`ingest.vocabulary` helps to find them).
+    what is what: canonical metrics in their units.
     `profile_names` are the model names that the envelope tells; `signal` holds rssi_dbm and snr_db; `suspect` names
     metrics that the device itself doubts; `unknown` are fields that the envelope has seen and does not understand;
     `problems` are parts that could not be read, while the rest can.
@@ -45,7 +45,7 @@ class Uplink:
 
 @dataclass(slots=True)
 class Announcement:
-    """What a message tells of a device itself: suggestions for whoever places it, no readings.
+    """What a message tells of a device itself, and no readings; its envelope may need it to read later messages.
 
     `facts` are texts by name: maker, model, name, kind (of point), site, serial, profile, tags …
     """

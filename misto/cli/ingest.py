@@ -74,9 +74,6 @@ class _OneDevice:
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         return self.device(address)
 
-    def announced(self, address: str, facts: Mapping[str, str]) -> None:
-        pass
-
 
 def decode(
     file: Annotated[Path, typer.Argument(help="file with the payload; - reads standard input")],
@@ -103,7 +100,7 @@ def decode(
             raise typer.Exit(1) from None
     decoder = Decoder(
         all_envelopes(ZoneInfo(settings.time_zone)),
-        load_profiles(settings.profiles_dir),
+        load_profiles(settings.profiles_dir, ZoneInfo(settings.time_zone)),
         _OneDevice(profile, geometry),
         thorough=True,
     )
