@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from catalogue.geometry import fill_from_distance
+from catalogue.inventory import normal_address
 from catalogue.metrics import Metric, Quality, metrics
 from ingest.clock import TimeSource, settle_time
-from ingest.envelopes import Envelope, NotAReading, Uplink
-from ingest.envelopes.base import json_object
+from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
+from ingest.envelopes.base import json_value
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
 from ingest.profile import Mapped, Profile
+from ingest.recognition import Recogniser
 from store.registry import Assignment, RegisteredDevice
 from store.text import storable
 
@@ -37,7 +39,7 @@ class Registry(Protocol):
 
 @dataclass(slots=True)
 class Decoded:
-    """What a message became. `readings` are (point_id, metric_id, value, quality) at `time_us`."""
+    """What a device's part of a message became. `readings` are (point_id, metric_id, value, quality) at `time_us`."""
 
     time_us: int
     time_source: TimeSource
@@ -74,13 +76,17 @@ class Decoder:
     ) -> None:
         self._envelopes = envelopes
         self._profiles = profiles
+        self._recogniser = Recogniser(profiles.values())
         self._registry = registry
         self._thorough = thorough
         self._by_topic: dict[str, Envelope] = {}
         self._looked_through: set[str] = set()
 
-    def decode(self, message: Message, explanation: Explanation | None = None) -> Decoded:
-        """Readings of a message. Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted)."""
+    def decode(self, message: Message, explanation: Explanation | None = None) -> list[Decoded]:
+        """What a message holds: at least one part with readings; what else of it cannot be read stands in `problems`.
+
+        Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted) if there is nothing to be read at all.
+        """
         told = explanation or Explanation()
         if not message.payload:
             raise Undecodable(Reason.EMPTY, "the message has no content")
@@ -90,13 +96,27 @@ class Decoder:
             )
         envelope = self._envelope(message, told)
         told.envelope = envelope.title
-        uplink = envelope.decode(message.topic, message.payload, message.received_us)
-        told.address = uplink.address
-        try:
-            return self._place(message, envelope, uplink, told)
-        except Undecodable as error:
-            error.device_address = uplink.address
-            raise
+        parts: list[Decoded] = []
+        refused: list[Undecodable] = []
+        nothing: NotAReading | None = None
+        for item in envelope.decode(message.topic, message.payload, message.received_us):
+            told.address = item.address
+            if isinstance(item, Announcement):
+                nothing = nothing or NotAReading(f"{envelope.title} tells about the device {item.address}")
+                continue
+            try:
+                parts += self._place(message, envelope, item, told)
+            except NotAReading as error:
+                nothing = nothing or error
+            except Undecodable as error:
+                error.device_address = item.address
+                refused.append(error)
+        if not parts:
+            if refused:
+                raise refused[0]
+            raise nothing or NotAReading(f"an empty message of {envelope.title}")
+        parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
+        return parts
 
     def _envelope(self, message: Message, told: Explanation) -> Envelope:
         known = self._by_topic.get(message.topic)
@@ -110,7 +130,7 @@ class Decoder:
                 self._by_topic[message.topic] = envelope
                 return envelope
         try:
-            content = json_object(message.payload)
+            content = json_value(message.payload)
         except Undecodable as error:
             raise Undecodable(
                 Reason.UNKNOWN_ENVELOPE, f"the topic {message.topic!r} is of no known format, and {error.detail}"
@@ -123,25 +143,60 @@ class Decoder:
             Reason.UNKNOWN_ENVELOPE, f"neither the topic {message.topic!r} nor the content is of a known format"
         )
 
-    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> Decoded:
-        device = self._registry.device(uplink.address)
+    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> list[Decoded]:
+        device, address = self._device(uplink.address, uplink.channel)
+        profile = None
         if uplink.metrics is not None:
-            profile = None
             told.profile_why = "none is needed: the fields are Misto's own metrics"
-            mapped = Mapped(dict(uplink.metrics), uplink.unknown, [])
+            results = [Mapped(dict(uplink.metrics), uplink.unknown)]
         else:
             profile = self._profile(envelope, uplink, device, told)
-            mapped = profile.map(uplink.fields, report_unknown=self._look_through(uplink.address))
-        problems = [*uplink.problems, *mapped.problems]
-        time_us, source = settle_time(uplink.time_us, message.received_us)
+            results = profile.map(uplink, report_unknown=self._look_through(uplink.address))
+        problems = [*uplink.problems, *results[0].problems]
+        if not any(mapped.metrics for mapped in results) and not uplink.signal:
+            if problems:
+                raise Undecodable(problems[0][0], "; ".join(detail for _, detail in problems))
+            if profile is not None and profile.understands(uplink):
+                raise NotAReading(f"a message without readings, as the profile {profile.id} knows them")
+            raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
+        if uplink.signal and results[0].time_us is not None:
+            results.insert(0, Mapped({}))  # the signal is of now, what the message tells of earlier
+        parts: list[Decoded] = []
+        refused: list[Undecodable] = []
+        nothing: NotAReading | None = None
+        signal = uplink.signal
+        for mapped in results:
+            place = self._device(uplink.address, mapped.channel) if mapped.channel else (device, address)
+            try:
+                parts.append(self._part(message, envelope, uplink, mapped, profile, *place, signal))
+                signal = {}
+            except NotAReading as error:
+                nothing = error
+            except Undecodable as error:
+                refused.append(error)
+        if not parts:
+            raise refused[0] if refused else nothing or Undecodable(Reason.NO_READINGS, "it holds no reading")
+        parts[0].problems += problems
+        parts[0].problems += [(error.reason, error.detail) for error in refused]
+        return parts
+
+    def _part(
+        self,
+        message: Message,
+        envelope: Envelope,
+        uplink: Uplink,
+        mapped: Mapped,
+        profile: Profile | None,
+        device: RegisteredDevice | None,
+        address: str,
+        signal: Mapping[str, float],
+    ) -> Decoded:
+        """One channel's readings at one moment."""
+        time_us, source = settle_time(uplink.time_us if mapped.time_us is None else mapped.time_us, message.received_us)
         if source is not TimeSource.DEVICE and message.retained:
             # The broker sends it at every new session; without a time of its own it would count again each time.
             raise NotAReading("a retained message without a time")
         found = mapped.metrics
-        if not found and not uplink.signal:
-            if problems:
-                raise Undecodable(problems[0][0], "; ".join(detail for _, detail in problems))
-            raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
         if device is None:
             kind = profile.file.kind if profile is not None else _kind_of(found)
             guess = {
@@ -149,16 +204,27 @@ class Decoder:
                 "metrics": sorted(found),
                 "names": [storable(name, 100) for name in uplink.profile_names],
             }
-            device = self._registry.unclaimed(uplink.address, profile.id if profile else None, kind, guess)
-        assignment = _assignment_at(device, time_us)
+            device = self._registry.unclaimed(address, profile.id if profile else None, kind, guess)
+        channel = mapped.channel or uplink.channel
+        assignment = _assignment_at(device, time_us, channel if address == uplink.address else "")
         if assignment is None:
             raise Undecodable(
                 Reason.NOT_ASSIGNED, "at its time the device was assigned to no point; see valid_from and valid_to"
             )
-        readings = _readings({**uplink.signal, **found}, assignment, uplink.quality)
+        readings = _readings({**signal, **found}, assignment, uplink.quality, uplink.suspect | mapped.suspect)
         return Decoded(
-            time_us, source, envelope.name, device, readings, problems, mapped.unknown, profile.id if profile else None
+            time_us, source, envelope.name, device, readings, [], mapped.unknown, profile.id if profile else None
         )
+
+    def _device(self, address: str, channel: str) -> tuple[RegisteredDevice | None, str]:
+        """The device, and its address. A channel that its device has no point for is a device of its own."""
+        device = self._registry.device(address)
+        if not channel or (
+            device is not None and any(assignment.channel == channel for assignment in device.assignments)
+        ):
+            return device, address
+        address = normal_address(f"{address}/{channel}")
+        return self._registry.device(address), address
 
     def _profile(
         self, envelope: Envelope, uplink: Uplink, device: RegisteredDevice | None, told: Explanation
@@ -172,10 +238,10 @@ class Decoder:
                 )
             told.profile, told.profile_why = profile.id, "the inventory says so"
             return profile
-        for profile in self._profiles.values():
-            if envelope.name in profile.file.envelopes and profile.recognises(uplink.profile_names, uplink.fields):
-                told.profile, told.profile_why = profile.id, "its model name or its fields fit"
-                return profile
+        found = self._recogniser.find(envelope.name, uplink)
+        if found is not None:
+            told.profile, told.profile_why = found.id, "its model name or its fields fit"
+            return found
         names = ", ".join(uplink.profile_names) or "none told"
         keys = ", ".join(list(uplink.fields)[:12])
         raise Undecodable(
@@ -198,27 +264,33 @@ def digest(message: Message) -> bytes:
     return hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
 
 
-def _assignment_at(device: RegisteredDevice, time_us: int) -> Assignment | None:
+def _assignment_at(device: RegisteredDevice, time_us: int, channel: str) -> Assignment | None:
+    """The point of a channel at a time; without a channel the device's own, else that of any."""
     seconds = time_us / 1e6
+    other = None
     for assignment in device.assignments:
         if assignment.valid_from <= seconds < assignment.valid_to:
-            return assignment
-    return None
+            if assignment.channel == channel:
+                return assignment
+            if not channel and other is None:
+                other = assignment
+    return other
 
 
 def _readings(
-    found: Mapping[str, float], assignment: Assignment, quality: Quality
+    found: Mapping[str, float], assignment: Assignment, quality: Quality, suspect: frozenset[str]
 ) -> list[tuple[int, int, float, int]]:
     point_id = assignment.point_id
     readings = []
     for name, value in found.items():
         metric = _METRICS[name]
         low, high = metric.range
-        readings.append((point_id, metric.id, value, int(quality if low <= value <= high else Quality.SUSPECT)))
+        trusted = low <= value <= high and name not in suspect
+        readings.append((point_id, metric.id, value, int(quality if trusted else Quality.SUSPECT)))
     if "distance_mm" in found and "fill_level_pct" not in found and assignment.geometry is not None:
         fill, plausible = fill_from_distance(found["distance_mm"], assignment.geometry)
         # A bin that lies on its side shows its wall.
-        trusted = plausible and not found.get("tilted")
+        trusted = plausible and not found.get("tilted") and "distance_mm" not in suspect
         readings.append((point_id, _FILL, fill, int(quality if trusted else Quality.SUSPECT)))
     return readings
 

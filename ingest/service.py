@@ -57,7 +57,7 @@ class Ingest:
         self._stop = stop
         self._started_at = datetime.now(UTC)
         self._registry = CachedRegistry(self._connect)
-        profiles = load_profiles(config.profiles_dir)
+        profiles = load_profiles(config.profiles_dir, ZoneInfo(config.time_zone))
         decoder = Decoder(all_envelopes(ZoneInfo(config.time_zone)), profiles, self._registry)
         self._pipeline = Pipeline(
             decoder,

@@ -1,20 +1,24 @@
 """ChirpStack v4's JSON over MQTT: `application/<id>/device/<EUI>/event/up`.
 
 Source: ChirpStack documentation, "Event types". The `object` is what the device profile's codec made of the bytes.
-ChirpStack writes protobuf JSON: a field with its default value (fCnt 0, fPort 0) is left out.
+ChirpStack writes protobuf JSON: a field with its default value (fCnt 0, fPort 0) is left out. Version 3 uses the same
+topic; what is built as its messages is handed on.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from math import isfinite
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, NotAReading, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
+from ingest.envelopes.chirpstack_v3 import is_v3, open_v3
 from ingest.errors import Reason, Undecodable
 
 _TOPIC = re.compile(r"(?:^|/)application/[^/]+/device/(?P<eui>[^/]+)/event/(?P<event>[a-z]+)$")
@@ -51,16 +55,18 @@ def _owns_topic(topic: str) -> bool:
     return _TOPIC.search(topic) is not None
 
 
-def _looks_like(content: dict[str, Any]) -> bool:
-    info = content.get("deviceInfo")
+def _looks_like(content: Any) -> bool:
+    info = content.get("deviceInfo") if isinstance(content, dict) else None
     return isinstance(info, dict) and "devEui" in info
 
 
-def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
+def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
     match = _TOPIC.search(topic)
     if match is not None and match["event"] != "up":
         raise NotAReading(f"a ChirpStack event {match['event']!r}")
     content = json_object(payload)
+    if is_v3(content):
+        return open_v3(content)
     try:
         up = _Up.model_validate(content)
     except ValidationError as error:
@@ -68,29 +74,32 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
         place = ".".join(map(str, first["loc"]))
         raise Undecodable(Reason.BAD_STRUCTURE, f"no ChirpStack v4 uplink: {place}: {first['msg']}") from None
     address = device_address(up.device_info.dev_eui)
+    data = None
     if up.object is None:
         if not up.data:
             raise NotAReading("an uplink without content")
-        raise Undecodable(
-            Reason.UNKNOWN_PROFILE,
-            f"the uplink on port {up.f_port} is not decoded; set a codec in ChirpStack's device profile "
-            f"{up.device_info.device_profile_name!r}",
-            address,
-        )
+        try:
+            data = base64.b64decode(up.data, validate=True)
+        except ValueError as error:
+            raise Undecodable(Reason.BAD_VALUE, f"data: is no base64: {error}", address) from None
     try:
         time_us = parse_time_us(up.time) if up.time else None
     except ValueError as error:
         raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
     signal, problems = _signal(up.rx_info)
     names = (up.device_info.tags.get("misto_profile", ""), up.device_info.device_profile_name)
-    return Uplink(
-        address,
-        time_us,
-        fields=up.object,
-        profile_names=tuple(name for name in names if name),
-        problems=problems,
-        signal=signal,
-    )
+    return [
+        Uplink(
+            address,
+            time_us,
+            fields=up.object or {},
+            profile_names=tuple(name for name in names if name),
+            problems=problems,
+            signal=signal,
+            data=data,
+            port=up.f_port,
+        )
+    ]
 
 
 def _signal(received: list[_RxInfo]) -> tuple[dict[str, float], list[tuple[Reason, str]]]:
@@ -107,4 +116,6 @@ def _signal(received: list[_RxInfo]) -> tuple[dict[str, float], list[tuple[Reaso
     return max(heard, key=lambda values: values["rssi_dbm"], default={}), problems
 
 
-ENVELOPE = Envelope("chirpstack_v4", "ChirpStack v4", _owns_topic, _looks_like, _decode)
+def make(zone: ZoneInfo) -> list[Envelope]:
+    """ChirpStack v4."""
+    return [Envelope("chirpstack_v4", "ChirpStack v4", _owns_topic, _looks_like, _decode)]

@@ -69,7 +69,7 @@ def test_packets_are_read_by_ingest_as_they_are_meant(version_5: bool) -> None:
             device = f"load-{(number + place) % 7 + 1:06d}"
             assert (message.topic, message.packet_id) == (f"misto/{device}/up", (number + place) % 400 + 1)
             assert (message.qos, message.duplicate, message.retained) == (1, False, False)
-            decoded = decoder.decode(Message(message.topic, message.payload, START_US + 60_000_000))
+            (decoded,) = decoder.decode(Message(message.topic, message.payload, START_US + 60_000_000))
             assert (decoded.device.address, decoded.envelope, decoded.time_us) == (
                 device, "plain_json", first_us + place,
             )  # fmt: skip
@@ -278,7 +278,7 @@ def test_a_second_run_repeats_no_time_and_none_lies_in_the_future() -> None:
         assert (summary.sent, summary.acknowledged, summary.repeated) == (5_000, 5_000, 0)
         assert summary.rate_per_s == 5_000 / summary.seconds
     decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), _OneDevice(None, None))
-    times = [decoder.decode(message).time_us for message in got]
+    times = [decoder.decode(message)[0].time_us for message in got]
     assert (np.diff(times) > 0).all()
     assert all(at <= message.received_us for at, message in zip(times, got, strict=True))
     assert time.time_ns() // 1000 - times[0] < 60_000_000
