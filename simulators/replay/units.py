@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
-import pint
 
 from catalogue.metrics import metrics
+from catalogue.units import linear
 
 
 @dataclass(frozen=True)
@@ -18,23 +15,6 @@ class Conversion:
     factor: float
     zero: float = 0.0
     per_second: bool = False
-
-
-@cache
-def _units() -> pint.UnitRegistry[Any]:
-    units: pint.UnitRegistry[Any] = pint.UnitRegistry(cache_folder=None)
-    # The spellings of the catalogue and of device profiles that pint does not have.
-    for definition in (
-        "pct = 0.01",
-        "state = 1",
-        "m3 = m ** 3",
-        "m2 = m ** 2",
-        "var = W",
-        "kvarh = kWh",
-        "Gcal = 1163 kWh",
-    ):
-        units.define(definition)
-    return units
 
 
 def conversion(metric: str, unit: str | None, scale: float, offset: float, *, accumulate: bool) -> Conversion:
@@ -47,14 +27,14 @@ def conversion(metric: str, unit: str | None, scale: float, offset: float, *, ac
     if unit is None or unit == target:
         return Conversion(scale, offset)
     try:
-        factor, zero = _linear(unit, target)
+        factor, zero = linear(unit, target)
         return Conversion(scale * factor, offset * factor + zero)
-    except Exception as error:  # pint raises errors of many bases, from undefined names to failed conversions
+    except ValueError as error:
         if accumulate:
             try:
-                factor, _ = _linear(f"({unit}) * second", target)
+                factor, _ = linear(f"({unit}) * second", target)
                 return Conversion(scale * factor, offset * factor, per_second=True)
-            except Exception:  # the first error says more
+            except ValueError:  # the first error says more
                 pass
         raise ValueError(
             f"{unit!r} cannot become {target!r} of {metric}: {error}; for example {_EXAMPLES.get(target, target)}"
@@ -72,10 +52,3 @@ _EXAMPLES = {
     "m/s": "km/h",
     "bar": "kPa",
 }
-
-
-def _linear(unit: str, target: str) -> tuple[float, float]:
-    # Two points tell a linear conversion with its offset (degrees Fahrenheit).
-    units = _units()
-    zero = float(units.Quantity(0.0, unit).to(target).magnitude)
-    return float(units.Quantity(1.0, unit).to(target).magnitude) - zero, zero
