@@ -114,7 +114,7 @@ class Decoder:
         if not parts:
             if refused:
                 raise refused[0]
-            raise nothing or NotAReading(f"an empty message of {envelope.title}")
+            raise nothing or Undecodable(Reason.EMPTY, f"it is an empty list, where {envelope.title} has readings")
         parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
         return parts
 
