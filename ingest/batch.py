@@ -73,7 +73,7 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         source = Source(message.topic, message.payload, message.received_us / 1e6)
         sources.append(source)
         try:
-            decoded = decoder.decode(message)
+            parts = decoder.decode(message)
         except NotAReading:
             outcomes["ignored"] += 1
             continue
@@ -86,28 +86,30 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
             unreadable.append(Unreadable(source, refusal.reason, refusal.detail, refusal.device_address))
             _remember(message, deliveries, marks)
             continue
-        if decoded.problems:
-            detail = "; ".join(text for _, text in decoded.problems)
-            reason: Reason = decoded.problems[0][0]
-            unreadable.append(Unreadable(source, reason, detail, decoded.device.address))
+        problems = parts[0].problems if len(parts) == 1 else [item for part in parts for item in part.problems]
+        if problems:
+            detail = "; ".join(text for _, text in problems)
+            reason: Reason = problems[0][0]
+            unreadable.append(Unreadable(source, reason, detail, parts[0].device.address))
             reasons[reason] += 1
             outcomes["partly_quarantined"] += 1
         else:
             outcomes["stored"] += 1
-        if decoded.time_source is not TimeSource.DEVICE or decoded.problems:
-            unset_clocks += decoded.time_source is TimeSource.UNSET_CLOCK
+        if problems or any(part.time_source is not TimeSource.DEVICE for part in parts):
+            unset_clocks += any(part.time_source is TimeSource.UNSET_CLOCK for part in parts)
             _remember(message, deliveries, marks)
-        times.extend([decoded.time_us] * len(decoded.readings))
-        origins.extend([index] * len(decoded.readings))
-        rows.extend(decoded.readings)
-        seen = devices.setdefault(decoded.device.device_id, Seen())
-        seen.received_us = max(seen.received_us, message.received_us)
-        seen.event_us = max(seen.event_us, decoded.time_us)
-        seen.messages += 1
-        seen.envelope = decoded.envelope
-        if decoded.unknown_fields and len(seen.unknown_fields) < _MOST_UNKNOWN_FIELDS:
-            names = decoded.unknown_fields[:_MOST_UNKNOWN_FIELDS]
-            seen.unknown_fields.update(storable(name, _LONGEST_FIELD_NAME) for name in names)
+        for part in parts:
+            times.extend([part.time_us] * len(part.readings))
+            origins.extend([index] * len(part.readings))
+            rows.extend(part.readings)
+            seen = devices.setdefault(part.device.device_id, Seen())
+            seen.received_us = max(seen.received_us, message.received_us)
+            seen.event_us = max(seen.event_us, part.time_us)
+            seen.messages += 1
+            seen.envelope = part.envelope
+            if part.unknown_fields and len(seen.unknown_fields) < _MOST_UNKNOWN_FIELDS:
+                names = part.unknown_fields[:_MOST_UNKNOWN_FIELDS]
+                seen.unknown_fields.update(storable(name, _LONGEST_FIELD_NAME) for name in names)
     points, metric_ids, values, qualities = zip(*rows, strict=True) if rows else ((), (), (), ())
     batch = ReadingBatch(
         np.array(times, np.int64),

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from catalogue.geometry import fill_from_distance
 from catalogue.metrics import Metric, Quality, metrics
 from ingest.clock import TimeSource, settle_time
-from ingest.envelopes import Envelope, NotAReading, Uplink
-from ingest.envelopes.base import json_object
+from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
+from ingest.envelopes.base import json_value
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
 from ingest.profile import Mapped, Profile
@@ -34,10 +34,13 @@ class Registry(Protocol):
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         """Keep a device that nobody knows yet."""
 
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        """Keep what is told about a device, as a suggestion."""
+
 
 @dataclass(slots=True)
 class Decoded:
-    """What a message became. `readings` are (point_id, metric_id, value, quality) at `time_us`."""
+    """What a device's part of a message became. `readings` are (point_id, metric_id, value, quality) at `time_us`."""
 
     time_us: int
     time_source: TimeSource
@@ -79,8 +82,11 @@ class Decoder:
         self._by_topic: dict[str, Envelope] = {}
         self._looked_through: set[str] = set()
 
-    def decode(self, message: Message, explanation: Explanation | None = None) -> Decoded:
-        """Readings of a message. Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted)."""
+    def decode(self, message: Message, explanation: Explanation | None = None) -> list[Decoded]:
+        """What a message holds: at least one part with readings; what else of it cannot be read stands in `problems`.
+
+        Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted) if there is nothing to be read at all.
+        """
         told = explanation or Explanation()
         if not message.payload:
             raise Undecodable(Reason.EMPTY, "the message has no content")
@@ -90,13 +96,28 @@ class Decoder:
             )
         envelope = self._envelope(message, told)
         told.envelope = envelope.title
-        uplink = envelope.decode(message.topic, message.payload, message.received_us)
-        told.address = uplink.address
-        try:
-            return self._place(message, envelope, uplink, told)
-        except Undecodable as error:
-            error.device_address = uplink.address
-            raise
+        parts: list[Decoded] = []
+        refused: list[Undecodable] = []
+        nothing: NotAReading | None = None
+        for item in envelope.decode(message.topic, message.payload, message.received_us):
+            told.address = item.address
+            if isinstance(item, Announcement):
+                self._registry.announced(item.address, item.facts)
+                nothing = nothing or NotAReading(f"{envelope.title} tells about the device {item.address}")
+                continue
+            try:
+                parts.append(self._place(message, envelope, item, told))
+            except NotAReading as error:
+                nothing = nothing or error
+            except Undecodable as error:
+                error.device_address = item.address
+                refused.append(error)
+        if not parts:
+            if refused:
+                raise refused[0]
+            raise nothing or NotAReading(f"an empty message of {envelope.title}")
+        parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
+        return parts
 
     def _envelope(self, message: Message, told: Explanation) -> Envelope:
         known = self._by_topic.get(message.topic)
@@ -110,7 +131,7 @@ class Decoder:
                 self._by_topic[message.topic] = envelope
                 return envelope
         try:
-            content = json_object(message.payload)
+            content = json_value(message.payload)
         except Undecodable as error:
             raise Undecodable(
                 Reason.UNKNOWN_ENVELOPE, f"the topic {message.topic!r} is of no known format, and {error.detail}"
@@ -124,14 +145,14 @@ class Decoder:
         )
 
     def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> Decoded:
-        device = self._registry.device(uplink.address)
+        device, address = self._device(uplink)
         if uplink.metrics is not None:
             profile = None
             told.profile_why = "none is needed: the fields are Misto's own metrics"
             mapped = Mapped(dict(uplink.metrics), uplink.unknown, [])
         else:
             profile = self._profile(envelope, uplink, device, told)
-            mapped = profile.map(uplink.fields, report_unknown=self._look_through(uplink.address))
+            mapped = profile.map(uplink, report_unknown=self._look_through(uplink.address))
         problems = [*uplink.problems, *mapped.problems]
         time_us, source = settle_time(uplink.time_us, message.received_us)
         if source is not TimeSource.DEVICE and message.retained:
@@ -149,16 +170,26 @@ class Decoder:
                 "metrics": sorted(found),
                 "names": [storable(name, 100) for name in uplink.profile_names],
             }
-            device = self._registry.unclaimed(uplink.address, profile.id if profile else None, kind, guess)
-        assignment = _assignment_at(device, time_us)
+            device = self._registry.unclaimed(address, profile.id if profile else None, kind, guess)
+        assignment = _assignment_at(device, time_us, uplink.channel if address == uplink.address else "")
         if assignment is None:
             raise Undecodable(
                 Reason.NOT_ASSIGNED, "at its time the device was assigned to no point; see valid_from and valid_to"
             )
-        readings = _readings({**uplink.signal, **found}, assignment, uplink.quality)
+        readings = _readings({**uplink.signal, **found}, assignment, uplink.quality, uplink.suspect | mapped.suspect)
         return Decoded(
             time_us, source, envelope.name, device, readings, problems, mapped.unknown, profile.id if profile else None
         )
+
+    def _device(self, uplink: Uplink) -> tuple[RegisteredDevice | None, str]:
+        """The device, and its address. A channel that its device has no point for is a device of its own."""
+        device = self._registry.device(uplink.address)
+        if not uplink.channel or (
+            device is not None and any(assignment.channel == uplink.channel for assignment in device.assignments)
+        ):
+            return device, uplink.address
+        address = f"{uplink.address}/{uplink.channel}"
+        return self._registry.device(address), address
 
     def _profile(
         self, envelope: Envelope, uplink: Uplink, device: RegisteredDevice | None, told: Explanation
@@ -173,7 +204,7 @@ class Decoder:
             told.profile, told.profile_why = profile.id, "the inventory says so"
             return profile
         for profile in self._profiles.values():
-            if envelope.name in profile.file.envelopes and profile.recognises(uplink.profile_names, uplink.fields):
+            if envelope.name in profile.file.envelopes and profile.recognises(uplink):
                 told.profile, told.profile_why = profile.id, "its model name or its fields fit"
                 return profile
         names = ", ".join(uplink.profile_names) or "none told"
@@ -198,27 +229,28 @@ def digest(message: Message) -> bytes:
     return hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
 
 
-def _assignment_at(device: RegisteredDevice, time_us: int) -> Assignment | None:
+def _assignment_at(device: RegisteredDevice, time_us: int, channel: str) -> Assignment | None:
     seconds = time_us / 1e6
     for assignment in device.assignments:
-        if assignment.valid_from <= seconds < assignment.valid_to:
+        if assignment.valid_from <= seconds < assignment.valid_to and (not channel or assignment.channel == channel):
             return assignment
     return None
 
 
 def _readings(
-    found: Mapping[str, float], assignment: Assignment, quality: Quality
+    found: Mapping[str, float], assignment: Assignment, quality: Quality, suspect: frozenset[str]
 ) -> list[tuple[int, int, float, int]]:
     point_id = assignment.point_id
     readings = []
     for name, value in found.items():
         metric = _METRICS[name]
         low, high = metric.range
-        readings.append((point_id, metric.id, value, int(quality if low <= value <= high else Quality.SUSPECT)))
+        trusted = low <= value <= high and name not in suspect
+        readings.append((point_id, metric.id, value, int(quality if trusted else Quality.SUSPECT)))
     if "distance_mm" in found and "fill_level_pct" not in found and assignment.geometry is not None:
         fill, plausible = fill_from_distance(found["distance_mm"], assignment.geometry)
         # A bin that lies on its side shows its wall.
-        trusted = plausible and not found.get("tilted")
+        trusted = plausible and not found.get("tilted") and "distance_mm" not in suspect
         readings.append((point_id, _FILL, fill, int(quality if trusted else Quality.SUSPECT)))
     return readings
 

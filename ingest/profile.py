@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pint
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogue.errors import FileProblems, Problem
@@ -18,8 +16,10 @@ from catalogue.geometry import BinGeometry
 from catalogue.inventory import PointKind
 from catalogue.metrics import metrics
 from catalogue.yamlfile import Document, parse_yaml, read_yaml, validate
+from ingest.envelopes.base import Uplink
 from ingest.errors import Reason
 from ingest.numbers import number
+from ingest.units import converter
 
 Step = str | int
 
@@ -80,6 +80,7 @@ class Mapped:
     metrics: dict[str, float]
     unknown: tuple[str, ...]
     problems: list[tuple[Reason, str]]
+    suspect: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,14 @@ class Profile:
         self.file = file
         self.id = file.id
         self._rules = [
-            _Rule(_path(name), name, spec.metric, _converter(spec), spec) for name, spec in file.fields.items()
+            _Rule(_path(name), name, spec.metric, converter(spec.metric, spec.unit, spec.scale), spec)
+            for name, spec in file.fields.items()
         ]
         self._covered = {rule.path for rule in self._rules} | {_path(name) for name in file.ignored}
 
-    def map(self, fields: Mapping[str, Any], *, report_unknown: bool = True) -> Mapped:
+    def map(self, uplink: Uplink, *, report_unknown: bool = True) -> Mapped:
         """Metrics from a message's fields. A field that is missing or null is no problem: uplinks may be partial."""
+        fields = uplink.fields
         found: dict[str, float] = {}
         problems: list[tuple[Reason, str]] = []
         for rule in self._rules:
@@ -121,8 +124,9 @@ class Profile:
         """True if the message has a field that this profile maps."""
         return any(_get(fields, rule.path) is not None for rule in self._rules)
 
-    def recognises(self, names: Iterable[str], fields: Mapping[str, Any]) -> bool:
+    def recognises(self, uplink: Uplink) -> bool:
         """True if a model name or all of the telling fields fit."""
+        names, fields = uplink.profile_names, uplink.fields
         wanted = [_folded(name) for name in (self.file.id, *self.file.recognise.names)]
         if any(want in _folded(name) for name in names for want in wanted):
             return True
@@ -192,39 +196,6 @@ def _dotted(path: tuple[Step, ...]) -> str:
     return ".".join(map(str, path))
 
 
-@cache
-def _units() -> pint.UnitRegistry[Any]:
-    units: pint.UnitRegistry[Any] = pint.UnitRegistry(cache_folder=None)
-    # The catalogue's spellings that pint does not have.
-    for definition in (
-        "pct = 0.01",
-        "state = 1",
-        "m3 = m ** 3",
-        "m2 = m ** 2",
-        "var = W",
-        "kvarh = kWh",
-        "Gcal = 1163 kWh",
-    ):
-        units.define(definition)
-    return units
-
-
-def _converter(spec: FieldMap) -> Callable[[float], float]:
-    """A function from the device's number to the metric's unit. Raises ValueError if the units do not fit."""
-    scale = spec.scale
-    target = metrics()[spec.metric].unit
-    if spec.unit is None or spec.unit == target:
-        return (lambda value: value) if scale == 1 else (lambda value: value * scale)
-    units = _units()
-    try:
-        # Two points tell a linear conversion with its offset (degrees Fahrenheit).
-        zero = units.Quantity(0.0, spec.unit).to(target).magnitude
-        factor = units.Quantity(1.0, spec.unit).to(target).magnitude - zero
-    except Exception as error:  # pint raises errors of many bases, from undefined names to failed conversions
-        raise ValueError(f"{spec.unit!r} cannot become {target!r} of {spec.metric}: {error}") from None
-    return lambda value: value * scale * factor + zero
-
-
 def load_profile(document: Document) -> Profile:
     """A profile from its file; raises `FileProblems` with every mistake at once."""
     file = validate(document, ProfileFile)
@@ -236,7 +207,7 @@ def load_profile(document: Document) -> Profile:
             )
             continue
         try:
-            _converter(spec)
+            converter(spec.metric, spec.unit, spec.scale)
         except ValueError as error:
             problems.append(document.problem(("fields", name, "unit"), str(error)))
     if problems:

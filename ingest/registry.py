@@ -28,6 +28,9 @@ class CachedRegistry:
         """The device of this address, if it is known."""
         return self._devices.get(address)
 
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        """Keep what is told about a device, as a suggestion for whoever places it."""
+
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         """Keep an unknown device. Raises psycopg.Error or `StoreError` if the database is away."""
         with self._lock:

@@ -18,10 +18,14 @@ class NotAReading(IngestError):
 
 @dataclass(slots=True)
 class Uplink:
-    """One message, opened. `fields` is the device's own (nested) content, for a profile to map.
+    """What one device (or one channel of it) says of one moment. A message may hold several.
 
-    `metrics` is set instead where the format already speaks canonical metrics.
-    `profile_names` are the model names that the envelope tells; `problems` are parts that could not be read.
+    `fields` is the device's own (nested) content, for a profile to map; `data` and `port` are its bytes where a LoRaWAN
+    network server has not decoded them, for a profile's codec. `metrics` is set instead where the format itself tells
+    what is what: canonical metrics in their units (`ingest.vocabulary` helps to find them).
+    `profile_names` are the model names that the envelope tells; `signal` holds rssi_dbm and snr_db; `suspect` names
+    metrics that the device itself doubts; `unknown` are fields that the envelope has seen and does not understand;
+    `problems` are parts that could not be read, while the rest can.
     """
 
     address: str
@@ -33,20 +37,40 @@ class Uplink:
     unknown: tuple[str, ...] = ()
     problems: list[tuple[Reason, str]] = field(default_factory=list)
     signal: dict[str, float] = field(default_factory=dict)
+    channel: str = ""
+    data: bytes | None = None
+    port: int = 0
+    suspect: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Announcement:
+    """What a message tells of a device itself: suggestions for whoever places it, no readings.
+
+    `facts` are texts by name: maker, model, name, kind (of point), site, serial, profile, tags …
+    """
+
+    address: str
+    facts: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Envelope:
     """A format: whether a topic is its own, whether content looks like it, and how to open a message.
 
-    `decode(topic, payload, received_us)` raises `Undecodable` or `NotAReading`.
+    `owns_topic` must be cheap and sure: no other format uses such a topic. `looks_like` gets the parsed JSON object or
+    list of a message whose topic nobody owns. `decode(topic, payload, received_us)` raises `Undecodable` (the whole
+    message cannot be read) or `NotAReading`, and nothing else; time and memory are bounded by the payload's size.
+    Envelopes are asked in order of `rank`: 10 for those that own their topics by a fixed prefix, 50 the usual, 90 for
+    those that take what nobody else does. One that keeps a state is used by several threads at once.
     """
 
     name: str
     title: str
     owns_topic: Callable[[str], bool]
-    looks_like: Callable[[dict[str, Any]], bool]
-    decode: Callable[[str, bytes, int], Uplink]
+    looks_like: Callable[[Any], bool]
+    decode: Callable[[str, bytes, int], list[Uplink | Announcement]]
+    rank: int = 50
 
 
 #: A Tasmota device is named by its topic, which may have several levels.
@@ -74,14 +98,20 @@ _MAX_DEPTH = 24
 
 def json_object(payload: bytes) -> dict[str, Any]:
     """The JSON object in a payload. Raises `Undecodable`."""
+    value = json_value(payload)
+    if not isinstance(value, dict):
+        raise Undecodable(Reason.BAD_STRUCTURE, f"it is a JSON {type(value).__name__}, expected an object {{…}}")
+    return value
+
+
+def json_value(payload: bytes) -> Any:
+    """Any JSON value in a payload, not nested too deep. Raises `Undecodable`."""
     try:
         value = json.loads(payload, parse_constant=_constant)
     except UnicodeDecodeError as error:
         raise Undecodable(Reason.NOT_JSON, f"it is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise Undecodable(Reason.NOT_JSON, f"it is no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Undecodable(Reason.BAD_STRUCTURE, f"it is a JSON {type(value).__name__}, expected an object {{…}}")
     if _depth(value) > _MAX_DEPTH:
         raise Undecodable(Reason.BAD_STRUCTURE, f"it is nested more than {_MAX_DEPTH} deep")
     return value

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from math import isfinite
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, NotAReading, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 
 _TOPIC = re.compile(r"(?:^|/)application/[^/]+/device/(?P<eui>[^/]+)/event/(?P<event>[a-z]+)$")
@@ -51,12 +52,12 @@ def _owns_topic(topic: str) -> bool:
     return _TOPIC.search(topic) is not None
 
 
-def _looks_like(content: dict[str, Any]) -> bool:
-    info = content.get("deviceInfo")
+def _looks_like(content: Any) -> bool:
+    info = content.get("deviceInfo") if isinstance(content, dict) else None
     return isinstance(info, dict) and "devEui" in info
 
 
-def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
+def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
     match = _TOPIC.search(topic)
     if match is not None and match["event"] != "up":
         raise NotAReading(f"a ChirpStack event {match['event']!r}")
@@ -83,14 +84,16 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
         raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
     signal, problems = _signal(up.rx_info)
     names = (up.device_info.tags.get("misto_profile", ""), up.device_info.device_profile_name)
-    return Uplink(
-        address,
-        time_us,
-        fields=up.object,
-        profile_names=tuple(name for name in names if name),
-        problems=problems,
-        signal=signal,
-    )
+    return [
+        Uplink(
+            address,
+            time_us,
+            fields=up.object,
+            profile_names=tuple(name for name in names if name),
+            problems=problems,
+            signal=signal,
+        )
+    ]
 
 
 def _signal(received: list[_RxInfo]) -> tuple[dict[str, float], list[tuple[Reason, str]]]:
@@ -107,4 +110,6 @@ def _signal(received: list[_RxInfo]) -> tuple[dict[str, float], list[tuple[Reaso
     return max(heard, key=lambda values: values["rssi_dbm"], default={}), problems
 
 
-ENVELOPE = Envelope("chirpstack_v4", "ChirpStack v4", _owns_topic, _looks_like, _decode)
+def make(zone: ZoneInfo) -> list[Envelope]:
+    """ChirpStack v4."""
+    return [Envelope("chirpstack_v4", "ChirpStack v4", _owns_topic, _looks_like, _decode)]

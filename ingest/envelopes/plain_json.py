@@ -6,12 +6,13 @@ Topic `misto/<device>/up`, or any topic if the content names the device.
 from __future__ import annotations
 
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from catalogue.metrics import Quality, metrics
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import number
 
@@ -43,11 +44,15 @@ def _owns_topic(topic: str) -> bool:
     return topic.startswith("misto/") and topic.endswith("/up") and topic.count("/") >= 2
 
 
-def _looks_like(content: dict[str, Any]) -> bool:
-    return isinstance(content.get("device"), str) and any(key in metrics() for key in content)
+def _looks_like(content: Any) -> bool:
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("device"), str)
+        and any(key in metrics() for key in content)
+    )
 
 
-def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
+def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
     problems: list[tuple[Reason, str]] = []
     unknown: tuple[str, ...] = ()
     try:
@@ -81,7 +86,9 @@ def _decode(topic: str, payload: bytes, received_us: int) -> Uplink:
     if quality is None:
         raise Undecodable(Reason.BAD_VALUE, f"quality: {str(told)[:60]!r} is none of good, estimated, suspect", address)
     found = {key: value for key, value in values.items() if key not in _RESERVED}
-    return Uplink(address, time_us, metrics=found, quality=quality, unknown=unknown, problems=problems)
+    return [Uplink(address, time_us, metrics=found, quality=quality, unknown=unknown, problems=problems)]
 
 
-ENVELOPE = Envelope("plain_json", "Misto's plain JSON", _owns_topic, _looks_like, _decode)
+def make(zone: ZoneInfo) -> list[Envelope]:
+    """Plain JSON takes whatever names a device."""
+    return [Envelope("plain_json", "Misto's plain JSON", _owns_topic, _looks_like, _decode, rank=90)]

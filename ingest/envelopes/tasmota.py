@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Envelope, NotAReading, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 
 # Tasmota's FullTopic may be %prefix%/%topic%/ (its default) or %topic%/%prefix%/.
@@ -23,14 +23,14 @@ def _owns_topic(topic: str) -> bool:
     return _TOPIC.match(topic) is not None
 
 
-def _looks_like(content: dict[str, Any]) -> bool:
+def _looks_like(content: Any) -> bool:
     return False  # without its topic a Tasmota message has no device
 
 
-def make_envelope(zone: ZoneInfo) -> Envelope:
+def make(zone: ZoneInfo) -> list[Envelope]:
     """The envelope for devices whose clocks run in `zone`."""
 
-    def decode(topic: str, payload: bytes, received_us: int) -> Uplink:
+    def decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
         match = _TOPIC.match(topic)
         if match is None:
             raise Undecodable(Reason.NO_DEVICE, "a Tasmota device is named only by its topic tele/<device>/SENSOR")
@@ -46,6 +46,6 @@ def make_envelope(zone: ZoneInfo) -> Envelope:
                 raise Undecodable(Reason.BAD_VALUE, f"Time: {error}", address) from None
         if match["suffix"] == "ENERGY":
             content = {"ENERGY": content}
-        return Uplink(address, time_us, fields=content)
+        return [Uplink(address, time_us, fields=content)]
 
-    return Envelope("tasmota", "Tasmota", _owns_topic, _looks_like, decode)
+    return [Envelope("tasmota", "Tasmota", _owns_topic, _looks_like, decode)]

@@ -15,7 +15,7 @@ import typer
 from catalogue.geometry import BinGeometry
 from catalogue.inventory import normal_address
 from catalogue.metrics import Quality, metrics_by_id
-from ingest.decoder import Decoder, Explanation
+from ingest.decoder import Decoded, Decoder, Explanation
 from ingest.envelopes import NotAReading, all_envelopes
 from ingest.errors import REASONS, Undecodable
 from ingest.message import Message
@@ -74,6 +74,9 @@ class _OneDevice:
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         return self.device(address)
 
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        pass
+
 
 def decode(
     file: Annotated[Path, typer.Argument(help="file with the payload; - reads standard input")],
@@ -106,7 +109,7 @@ def decode(
     )
     told = Explanation()
     try:
-        decoded = decoder.decode(Message(topic, payload, time.time_ns() // 1000), told)
+        parts = decoder.decode(Message(topic, payload, time.time_ns() // 1000), told)
     except NotAReading as error:
         _print_way(told)
         print(f"no reading: {error}; it is counted and not stored")
@@ -116,6 +119,13 @@ def decode(
         print(f"quarantine: {error.reason}: {error.detail}\n            {REASONS[error.reason]}")
         raise typer.Exit(1) from None
     _print_way(told)
+    for decoded in parts:
+        _print_part(decoded)
+    if any(decoded.problems for decoded in parts):
+        raise typer.Exit(1)
+
+
+def _print_part(decoded: Decoded) -> None:
     print(f"time:       {datetime.fromtimestamp(decoded.time_us / 1e6, UTC).isoformat()} ({decoded.time_source})")
     print("readings:")
     for _, metric_id, value, quality in decoded.readings:
@@ -126,8 +136,6 @@ def decode(
         print(f"problem:    {reason}: {detail}")
     if decoded.unknown_fields:
         print(f"not understood by anybody: {', '.join(decoded.unknown_fields)}")
-    if decoded.problems:
-        raise typer.Exit(1)
 
 
 def _print_way(told: Explanation) -> None:

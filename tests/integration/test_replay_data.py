@@ -107,7 +107,7 @@ def test_ingest_understands_every_message(name: str) -> None:
     now_us = round(datetime.now(UTC).timestamp() * 1e6)
     sample = [*sent[:200], *sent[:: max(1, len(sent) // 2_000)], *sent[-200:]]
     for time_us, topic, payload in sample:
-        decoded = decoder.decode(Message(topic, payload, now_us))
+        (decoded,) = decoder.decode(Message(topic, payload, now_us))
         content = json.loads(payload)
         assert decoded.envelope == "plain_json"
         assert decoded.device.address == content["device"]

@@ -157,7 +157,7 @@ def test_every_message_is_understood(city: City) -> None:
         for number, at in enumerate(times.tolist()):
             values = {name: float(column[number]) for name, column in measured.items()}
             topic, payload = encode(meter, at, values, number)
-            decoded = decoder.decode(Message(topic, payload, at + 1_000_000))
+            (decoded,) = decoder.decode(Message(topic, payload, at + 1_000_000))
             assert decoded.device.address == meter.address
             assert decoded.problems == []
             assert decoded.unknown_fields == ()

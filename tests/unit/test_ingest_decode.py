@@ -34,7 +34,8 @@ NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
 
 def decode(topic: str, payload: bytes, profile: str | None = None, geometry: BinGeometry | None = None) -> Decoded:
     decoder = Decoder(all_envelopes(KYIV), PROFILES, _OneDevice(profile, geometry), thorough=True)
-    return decoder.decode(Message(topic, payload, NOW_US), Explanation())
+    (decoded,) = decoder.decode(Message(topic, payload, NOW_US), Explanation())
+    return decoded
 
 
 EXAMPLES = [
