@@ -15,6 +15,7 @@ from ingest.envelopes.base import json_value
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
 from ingest.profile import Mapped, Profile
+from ingest.recognition import Recogniser
 from store.registry import Assignment, RegisteredDevice
 from store.text import storable
 
@@ -77,6 +78,7 @@ class Decoder:
     ) -> None:
         self._envelopes = envelopes
         self._profiles = profiles
+        self._recogniser = Recogniser(profiles.values())
         self._registry = registry
         self._thorough = thorough
         self._by_topic: dict[str, Envelope] = {}
@@ -106,7 +108,7 @@ class Decoder:
                 nothing = nothing or NotAReading(f"{envelope.title} tells about the device {item.address}")
                 continue
             try:
-                parts.append(self._place(message, envelope, item, told))
+                parts += self._place(message, envelope, item, told)
             except NotAReading as error:
                 nothing = nothing or error
             except Undecodable as error:
@@ -144,25 +146,60 @@ class Decoder:
             Reason.UNKNOWN_ENVELOPE, f"neither the topic {message.topic!r} nor the content is of a known format"
         )
 
-    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> Decoded:
-        device, address = self._device(uplink)
+    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> list[Decoded]:
+        device, address = self._device(uplink.address, uplink.channel)
+        profile = None
         if uplink.metrics is not None:
-            profile = None
             told.profile_why = "none is needed: the fields are Misto's own metrics"
-            mapped = Mapped(dict(uplink.metrics), uplink.unknown, [])
+            results = [Mapped(dict(uplink.metrics), uplink.unknown)]
         else:
             profile = self._profile(envelope, uplink, device, told)
-            mapped = profile.map(uplink, report_unknown=self._look_through(uplink.address))
-        problems = [*uplink.problems, *mapped.problems]
-        time_us, source = settle_time(uplink.time_us, message.received_us)
+            results = profile.map(uplink, report_unknown=self._look_through(uplink.address))
+        problems = [*uplink.problems, *results[0].problems]
+        if not any(mapped.metrics for mapped in results) and not uplink.signal:
+            if problems:
+                raise Undecodable(problems[0][0], "; ".join(detail for _, detail in problems))
+            if profile is not None and profile.understands(uplink):
+                raise NotAReading(f"a message without readings, as the profile {profile.id} knows them")
+            raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
+        if uplink.signal and results[0].time_us is not None:
+            results.insert(0, Mapped({}))  # the signal is of now, what the message tells of earlier
+        parts: list[Decoded] = []
+        refused: list[Undecodable] = []
+        nothing: NotAReading | None = None
+        signal = uplink.signal
+        for mapped in results:
+            place = self._device(uplink.address, mapped.channel) if mapped.channel else (device, address)
+            try:
+                parts.append(self._part(message, envelope, uplink, mapped, profile, *place, signal))
+                signal = {}
+            except NotAReading as error:
+                nothing = error
+            except Undecodable as error:
+                refused.append(error)
+        if not parts:
+            raise refused[0] if refused else nothing or Undecodable(Reason.NO_READINGS, "it holds no reading")
+        parts[0].problems += problems
+        parts[0].problems += [(error.reason, error.detail) for error in refused]
+        return parts
+
+    def _part(
+        self,
+        message: Message,
+        envelope: Envelope,
+        uplink: Uplink,
+        mapped: Mapped,
+        profile: Profile | None,
+        device: RegisteredDevice | None,
+        address: str,
+        signal: Mapping[str, float],
+    ) -> Decoded:
+        """One channel's readings at one moment."""
+        time_us, source = settle_time(uplink.time_us if mapped.time_us is None else mapped.time_us, message.received_us)
         if source is not TimeSource.DEVICE and message.retained:
             # The broker sends it at every new session; without a time of its own it would count again each time.
             raise NotAReading("a retained message without a time")
         found = mapped.metrics
-        if not found and not uplink.signal:
-            if problems:
-                raise Undecodable(problems[0][0], "; ".join(detail for _, detail in problems))
-            raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
         if device is None:
             kind = profile.file.kind if profile is not None else _kind_of(found)
             guess = {
@@ -171,24 +208,25 @@ class Decoder:
                 "names": [storable(name, 100) for name in uplink.profile_names],
             }
             device = self._registry.unclaimed(address, profile.id if profile else None, kind, guess)
-        assignment = _assignment_at(device, time_us, uplink.channel if address == uplink.address else "")
+        channel = mapped.channel or uplink.channel
+        assignment = _assignment_at(device, time_us, channel if address == uplink.address else "")
         if assignment is None:
             raise Undecodable(
                 Reason.NOT_ASSIGNED, "at its time the device was assigned to no point; see valid_from and valid_to"
             )
-        readings = _readings({**uplink.signal, **found}, assignment, uplink.quality, uplink.suspect | mapped.suspect)
+        readings = _readings({**signal, **found}, assignment, uplink.quality, uplink.suspect | mapped.suspect)
         return Decoded(
-            time_us, source, envelope.name, device, readings, problems, mapped.unknown, profile.id if profile else None
+            time_us, source, envelope.name, device, readings, [], mapped.unknown, profile.id if profile else None
         )
 
-    def _device(self, uplink: Uplink) -> tuple[RegisteredDevice | None, str]:
+    def _device(self, address: str, channel: str) -> tuple[RegisteredDevice | None, str]:
         """The device, and its address. A channel that its device has no point for is a device of its own."""
-        device = self._registry.device(uplink.address)
-        if not uplink.channel or (
-            device is not None and any(assignment.channel == uplink.channel for assignment in device.assignments)
+        device = self._registry.device(address)
+        if not channel or (
+            device is not None and any(assignment.channel == channel for assignment in device.assignments)
         ):
-            return device, uplink.address
-        address = f"{uplink.address}/{uplink.channel}"
+            return device, address
+        address = f"{address}/{channel}"
         return self._registry.device(address), address
 
     def _profile(
@@ -203,10 +241,10 @@ class Decoder:
                 )
             told.profile, told.profile_why = profile.id, "the inventory says so"
             return profile
-        for profile in self._profiles.values():
-            if envelope.name in profile.file.envelopes and profile.recognises(uplink):
-                told.profile, told.profile_why = profile.id, "its model name or its fields fit"
-                return profile
+        found = self._recogniser.find(envelope.name, uplink)
+        if found is not None:
+            told.profile, told.profile_why = found.id, "its model name or its fields fit"
+            return found
         names = ", ".join(uplink.profile_names) or "none told"
         keys = ", ".join(list(uplink.fields)[:12])
         raise Undecodable(

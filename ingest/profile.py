@@ -1,239 +1,264 @@
-"""Device profiles: a YAML file per model that maps its fields to metrics, and carries its own proof."""
+"""Device profiles: a YAML file per model that maps its fields to metrics, and carries its own proof.
+
+Here they are read: blocks and parents put together, every mistake told at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.resources import files
-from math import isfinite
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from catalogue.errors import FileProblems, Problem
-from catalogue.geometry import BinGeometry
-from catalogue.inventory import PointKind
 from catalogue.metrics import metrics
-from catalogue.yamlfile import Document, parse_yaml, read_yaml, validate
-from ingest.envelopes.base import Uplink
-from ingest.errors import Reason
-from ingest.numbers import number
+from catalogue.yamlfile import Document, Location, parse_yaml, read_yaml, validate
+from ingest.envelopes import all_envelopes
+from ingest.profile_file import BlockFile, Example, FieldMap, ProfileFile
+from ingest.profile_map import Mapped, Profile
 from ingest.units import converter
 
-Step = str | int
+__all__ = ["LORAWAN", "Mapped", "Profile", "Sources", "load_profile", "load_profiles", "profile_examples"]
+
+#: What a profile can name in `envelopes` for every LoRaWAN network server.
+LORAWAN = ("chirpstack_v3", "chirpstack_v4", "netmore", "thingpark", "tts")
+
+#: What a child or a block's user takes over. Mappings are merged, the own keys winning; lists are appended to.
+_MAPPINGS = ("fields", "series", "codec")
+_LISTS = ("ignored", "suspect_if", "quirks", "inside")
+_TEXTS = ("maker", "model", "kind", "envelopes", "documentation")
+
+_EXAMPLES = re.compile(r"^examples:.*?(?=^[^\s#-]|\Z)", re.MULTILINE | re.DOTALL)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Lazy(Document):
+    """A document parsed the fast way; the slow way, which knows lines, only where a mistake must be told."""
+
+    def __init__(self, name: str, text: str, data: Any) -> None:
+        self.name = name
+        self.data = data
+        self._text = text
+
+    def line_of(self, location: Location) -> int | None:
+        return parse_yaml(self._text, self.name).line_of(location)
 
 
-class FieldMap(_Strict):
-    """One field of the device. `unit` is what the device sends; `combine` makes one value of a list."""
+class _Merged(Document):
+    """A profile with what it takes over; lines are those of its own file."""
 
-    metric: str
-    unit: str | None = None
-    scale: float = 1.0
-    values: dict[str, float] | None = None
-    combine: Literal["sum", "mean"] | None = None
-    absent_values: list[str | float | None] = []
+    def __init__(self, document: Document, data: Any) -> None:
+        self.name = document.name
+        self.data = data
+        self._own = document
 
-
-class Example(_Strict):
-    """A message as the device sends it, and the exact readings that it must give."""
-
-    topic: str
-    payload: dict[str, Any]
-    bin: BinGeometry | None = None
-    readings: dict[str, float]
-    suspect: list[str] = []
+    def line_of(self, location: Location) -> int | None:
+        return self._own.line_of(location)
 
 
-class Recognise(_Strict):
-    """How a device that the inventory does not name is recognised: by model names, or by fields that it has."""
+class Sources:
+    """The raw documents of profiles and blocks by id, and what is wrong with them."""
 
-    names: list[str] = []
-    fields: list[str] = []
+    def __init__(self) -> None:
+        self.profiles: dict[str, Document] = {}
+        self.blocks: dict[str, Document] = {}
+        self.problems: list[Problem] = []
 
-
-class ProfileFile(_Strict):
-    """The content of a profile file."""
-
-    version: Literal[1]
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    maker: str
-    model: str
-    kind: PointKind
-    envelopes: list[str] = Field(min_length=1)
-    documentation: str
-    recognise: Recognise = Recognise()
-    fields: dict[str, FieldMap] = Field(min_length=1)
-    ignored: list[str] = []
-    quirks: list[str] = []
-    examples: list[Example] = Field(min_length=1)
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """What a profile made of a message's fields."""
-
-    metrics: dict[str, float]
-    unknown: tuple[str, ...]
-    problems: list[tuple[Reason, str]]
-    suspect: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class _Rule:
-    path: tuple[Step, ...]
-    name: str
-    metric: str
-    convert: Callable[[float], float]
-    spec: FieldMap
-
-
-class Profile:
-    """A profile ready for use: units worked out once, field paths split."""
-
-    def __init__(self, file: ProfileFile) -> None:
-        self.file = file
-        self.id = file.id
-        self._rules = [
-            _Rule(_path(name), name, spec.metric, converter(spec.metric, spec.unit, spec.scale), spec)
-            for name, spec in file.fields.items()
-        ]
-        self._covered = {rule.path for rule in self._rules} | {_path(name) for name in file.ignored}
-
-    def map(self, uplink: Uplink, *, report_unknown: bool = True) -> Mapped:
-        """Metrics from a message's fields. A field that is missing or null is no problem: uplinks may be partial."""
-        fields = uplink.fields
-        found: dict[str, float] = {}
-        problems: list[tuple[Reason, str]] = []
-        for rule in self._rules:
-            value = _get(fields, rule.path)
-            if value is None or value in rule.spec.absent_values:
-                continue
-            try:
-                found[rule.metric] = _finite(rule.convert(_value(value, rule.spec)))
-            except ValueError as error:
-                problems.append((Reason.BAD_VALUE, f"{rule.name}: {error}"))
-        unknown = tuple(self._unknown(fields)) if report_unknown else ()
-        return Mapped(found, unknown, problems)
-
-    def has_any(self, fields: Mapping[str, Any]) -> bool:
-        """True if the message has a field that this profile maps."""
-        return any(_get(fields, rule.path) is not None for rule in self._rules)
-
-    def recognises(self, uplink: Uplink) -> bool:
-        """True if a model name or all of the telling fields fit."""
-        names, fields = uplink.profile_names, uplink.fields
-        wanted = [_folded(name) for name in (self.file.id, *self.file.recognise.names)]
-        if any(want in _folded(name) for name in names for want in wanted):
-            return True
-        telling = self.file.recognise.fields
-        return bool(telling) and all(_get(fields, _path(name)) is not None for name in telling)
-
-    def _unknown(self, fields: Mapping[str, Any]) -> Iterable[str]:
-        for path in _leaves(fields, ()):
-            if not any(path[: len(covered)] == covered for covered in self._covered):
-                yield _dotted(path)
-
-
-def _finite(value: float) -> float:
-    if not isfinite(value):
-        raise ValueError("is larger than any number of a meter")
-    return value
-
-
-def _folded(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
-
-
-def _value(value: Any, spec: FieldMap) -> float:
-    if spec.values is not None:
-        key = str(value).lower() if isinstance(value, bool) else str(value)
-        if key not in spec.values:
-            raise ValueError(f"{value!r} is none of {', '.join(spec.values)}")
-        return spec.values[key]
-    if isinstance(value, list):
-        if spec.combine is None:
-            raise ValueError("is a list; the profile says neither which element nor how to combine them")
-        numbers = [number(element) for element in value if element is not None]
-        if not numbers:
-            raise ValueError("is an empty list")
-        return sum(numbers) / (len(numbers) if spec.combine == "mean" else 1)
-    return number(value)
-
-
-def _path(name: str) -> tuple[Step, ...]:
-    return tuple(int(step) if step.isdigit() else step for step in name.split("."))
-
-
-def _get(fields: Any, path: tuple[Step, ...]) -> Any:
-    node = fields
-    for step in path:
-        if isinstance(node, dict):
-            node = node.get(step if step in node else str(step))
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-            node = node[step]
+    def add(self, document: Document, into: dict[str, Document], *, replacing: frozenset[str] = frozenset()) -> None:
+        """Keep a document under its id, unless it has none or another file of the same folder has it."""
+        name = document.data.get("id") if isinstance(document.data, dict) else None
+        if not isinstance(name, str):
+            self.problems.append(document.problem(("id",), "a profile needs an id"))
+        elif name in into and name not in replacing:
+            self.problems.append(document.problem(("id",), f"{into[name].name} has the same id {name!r}"))
         else:
-            return None
-    return node
+            into[name] = document
 
 
-def _leaves(node: Any, path: tuple[Step, ...]) -> Iterable[tuple[Step, ...]]:
-    if isinstance(node, dict) and node:
-        for key, child in node.items():
-            yield from _leaves(child, (*path, int(key) if str(key).isdigit() else str(key)))
-    elif isinstance(node, list) and node:
-        for index, child in enumerate(node):
-            yield from _leaves(child, (*path, index))
-    else:
-        yield path
+def load_profiles(own: Path | None = None, zone: ZoneInfo | None = None) -> dict[str, Profile]:
+    """The shipped profiles by id, and those of the city's own folder, which win over shipped ones of the same id.
 
-
-def _dotted(path: tuple[Step, ...]) -> str:
-    return ".".join(map(str, path))
-
-
-def load_profile(document: Document) -> Profile:
-    """A profile from its file; raises `FileProblems` with every mistake at once."""
-    file = validate(document, ProfileFile)
-    problems = []
-    for name, spec in file.fields.items():
-        if spec.metric not in metrics():
-            problems.append(
-                document.problem(("fields", name, "metric"), f"there is no metric {spec.metric!r} in the catalogue")
-            )
-            continue
-        try:
-            converter(spec.metric, spec.unit, spec.scale)
-        except ValueError as error:
-            problems.append(document.problem(("fields", name, "unit"), str(error)))
-    if problems:
-        raise FileProblems(problems)
-    return Profile(file)
-
-
-def load_profiles(own: Path | None = None) -> dict[str, Profile]:
-    """The shipped profiles by id, and those of the city's own folder, which win over shipped ones of the same id."""
-    documents = [
-        parse_yaml(entry.read_text(encoding="utf-8"), f"ingest/profiles/{entry.name}")
-        for entry in sorted(files("ingest").joinpath("profiles").iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".yaml")
-    ]
-    problems = []
-    profiles: dict[str, Profile] = {}
+    `zone` is where meters live that send local times. Raises `FileProblems` with every mistake at once. The examples
+    of shipped profiles are left out (`profile_examples` reads them); the city's own are checked.
+    """
+    sources = _shipped()
     if own is not None:
         if not own.is_dir():
             raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_PROFILES_DIR names it")])
-        documents += [read_yaml(path) for path in sorted(own.glob("*.yaml"))]
-    for document in documents:
+        shipped = frozenset(sources.profiles)
+        for path in sorted(own.glob("*.yaml")):
+            document = _attempt(path, sources)
+            if document is not None:
+                sources.add(document, sources.profiles, replacing=shipped)
+                # Once the city has replaced it, a second file of the city is a mistake.
+                shipped -= {document.data.get("id")} if isinstance(document.data, dict) else set()
+        for path in sorted((own / "blocks").glob("*.yaml")):
+            document = _attempt(path, sources)
+            if document is not None:
+                sources.add(document, sources.blocks, replacing=frozenset(sources.blocks))
+    problems = list(sources.problems)
+    profiles: dict[str, Profile] = {}
+    for document in sources.profiles.values():
         try:
-            profile = load_profile(document)
+            profile = load_profile(document, sources, zone)
             profiles[profile.id] = profile
         except FileProblems as error:
             problems += error.problems
     if problems:
-        raise FileProblems(problems)
+        raise FileProblems(list(dict.fromkeys(problems)))
     return profiles
+
+
+def load_profile(document: Document, sources: Sources | None = None, zone: ZoneInfo | None = None) -> Profile:
+    """A profile from its file; raises `FileProblems` with every mistake at once."""
+    sources = sources or _shipped()
+    problems: list[Problem] = []
+    merged = _merged(document, sources, (), problems)
+    if problems:
+        raise FileProblems(problems)
+    whole = _Merged(document, merged)
+    file = validate(whole, ProfileFile)
+    problems = list(_mistakes(whole, file))
+    if not isinstance(document, _Lazy) and not file.examples:
+        problems.append(document.problem(("examples",), "is missing: a profile carries its proof"))
+    if problems:
+        raise FileProblems(problems)
+    names = [each for name in file.envelopes for each in (LORAWAN if name == "lorawan" else (name,))]
+    return Profile(file, dict.fromkeys(names), zone)
+
+
+def profile_examples(profile_id: str) -> list[Example]:
+    """The examples of a shipped profile."""
+    for entry in _entries(files("ingest").joinpath("profiles")):
+        text = entry.read_text(encoding="utf-8")
+        if re.search(rf"^id: {re.escape(profile_id)}$", text, re.MULTILINE):
+            told = parse_yaml(text, entry.name).data.get("examples", [])
+            return [Example.model_validate(example) for example in told]
+    raise KeyError(profile_id)
+
+
+def _entries(folder: Traversable) -> list[Traversable]:
+    if not folder.is_dir():
+        return []
+    return sorted((entry for entry in folder.iterdir() if entry.name.endswith(".yaml")), key=lambda entry: entry.name)
+
+
+def _shipped() -> Sources:
+    sources = Sources()
+    root = files("ingest").joinpath("profiles")
+    for folder, into in ((root, sources.profiles), (root.joinpath("blocks"), sources.blocks)):
+        for entry in _entries(folder):
+            text = _EXAMPLES.sub("", entry.read_text(encoding="utf-8"))
+            try:
+                sources.add(_fast(f"ingest/profiles/{entry.name}", text), into)
+            except FileProblems as error:
+                sources.problems += error.problems
+    return sources
+
+
+def _fast(name: str, text: str) -> Document:
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return parse_yaml(text, name)
+    return _Lazy(name, text, data)
+
+
+def _attempt(path: Path, sources: Sources) -> Document | None:
+    try:
+        return read_yaml(path)
+    except FileProblems as error:
+        sources.problems += error.problems
+        return None
+
+
+def _merged(document: Document, sources: Sources, seen: tuple[str, ...], problems: list[Problem]) -> dict[str, Any]:
+    """A profile's content with what it takes from its parent and its blocks."""
+    own = document.data if isinstance(document.data, dict) else {}
+    merged: dict[str, Any] = {}
+    parent = own.get("extends")
+    if isinstance(parent, str):
+        line = (*seen, str(own.get("id")))
+        if parent in line:
+            problems.append(document.problem(("extends",), f"goes in a circle: {' → '.join((*line, parent))}"))
+        elif parent not in sources.profiles:
+            problems.append(document.problem(("extends",), f"there is no profile {parent!r}"))
+        else:
+            above = _merged(sources.profiles[parent], sources, line, problems)
+            merged = {key: above[key] for key in (*_MAPPINGS, *_LISTS, *_TEXTS) if key in above}
+    for block in own.get("blocks") or [] if isinstance(own.get("blocks"), list) else []:
+        if block not in sources.blocks:
+            known = ", ".join(sorted(sources.blocks)) or "none"
+            problems.append(document.problem(("blocks",), f"there is no block {block!r}; there are {known}"))
+            continue
+        try:
+            validate(sources.blocks[block], BlockFile)
+        except FileProblems as error:
+            problems += error.problems
+            continue
+        shared = sources.blocks[block].data
+        merged = _over(merged, {key: shared[key] for key in (*_MAPPINGS, *_LISTS) if key in shared})
+    return _over(merged, own)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        if key in _MAPPINGS and isinstance(value, dict) and isinstance(below.get(key), dict):
+            result[key] = _deep(below[key], value)
+        elif key in _LISTS and isinstance(value, list) and isinstance(below.get(key), list):
+            result[key] = below[key] + [entry for entry in value if entry not in below[key]]
+        else:
+            result[key] = value
+    return result
+
+
+def _deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merged at every depth; a key that is null above is taken away."""
+    result = dict(below)
+    for key, value in above.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(below.get(key), dict):
+            result[key] = _deep(below[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+@cache
+def _envelope_names() -> frozenset[str]:
+    return frozenset(envelope.name for envelope in all_envelopes(ZoneInfo("UTC"))) | {*LORAWAN, "lorawan"}
+
+
+def _mistakes(document: Document, file: ProfileFile) -> Iterator[Problem]:
+    for index, name in enumerate(file.envelopes):
+        if name not in _envelope_names():
+            known = ", ".join(sorted(_envelope_names()))
+            yield document.problem(("envelopes", index), f"there is no format {name!r}; there are {known}")
+    yield from _wrong_fields(document, ("fields",), file.fields)
+    for name, series in file.series.items():
+        yield from _wrong_fields(document, ("series", name, "fields"), series.fields)
+    for index, condition in enumerate(file.suspect_if):
+        for metric in condition.metrics:
+            if metric not in metrics():
+                yield document.problem(
+                    ("suspect_if", index, "metrics"), f"there is no metric {metric!r} in the catalogue"
+                )
+
+
+def _wrong_fields(document: Document, place: tuple[str, ...], fields: Mapping[str, FieldMap]) -> Iterable[Problem]:
+    for name, spec in fields.items():
+        if spec.metric not in metrics():
+            yield document.problem((*place, name, "metric"), f"there is no metric {spec.metric!r} in the catalogue")
+            continue
+        try:
+            converter(spec.metric, spec.unit, spec.scale)
+        except ValueError as error:
+            yield document.problem((*place, name, "unit"), str(error))

@@ -1,6 +1,8 @@
 """Misto's own JSON (docs/mqtt-json.md): `{"device": …, "time": …, "<metric>": number, …}`.
 
-Topic `misto/<device>/up`, or any topic if the content names the device.
+Topic `misto/<device>/up`, or any topic if the content names the device. Several readings come as a list of such
+objects, or as `{"device": …, "readings": [{"time": …, "<metric>": number, …}, …]}`; device, time and quality that stand
+beside `readings` hold for each of them that does not tell its own.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from catalogue.metrics import Quality, metrics
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Announcement, Envelope, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, Uplink, device_address, json_value
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import number
 
 _QUALITIES = {quality.name.lower(): quality for quality in Quality}
 _RESERVED = frozenset({"device", "time", "quality"})
+#: A batch of nothing but mistakes is told by its first ones.
+_MOST_PROBLEMS = 50
 
 
 def _optional(schema: core_schema.CoreSchema) -> core_schema.TypedDictField:
@@ -45,30 +49,52 @@ def _owns_topic(topic: str) -> bool:
 
 
 def _looks_like(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and isinstance(content.get("device"), str)
-        and any(key in metrics() for key in content)
-    )
+    if isinstance(content, list):
+        return bool(content) and _looks_like(content[0])
+    if not isinstance(content, dict) or not isinstance(content.get("device"), str):
+        return False
+    readings = content.get("readings")
+    if isinstance(readings, list):
+        return bool(readings) and isinstance(readings[0], dict) and any(key in metrics() for key in readings[0])
+    return any(key in metrics() for key in content)
 
 
 def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
-    problems: list[tuple[Reason, str]] = []
-    unknown: tuple[str, ...] = ()
     try:
         content = cast(dict[str, Any], _validate(payload))
-        values = content
     except ValidationError:
-        # Something in it is wrong or unknown: field by field, so that the rest is kept.
-        content = json_object(payload)
-        values = {}
-        unknown = tuple(key for key in content if key not in metrics() and key not in _RESERVED)
-        for key, value in content.items():
-            if key in metrics() and value is not None:
-                try:
-                    values[key] = number(value)
-                except ValueError as error:
-                    problems.append((Reason.BAD_VALUE, f"{key}: {error}"))
+        value = json_value(payload)
+        if isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("readings"), list)):
+            return _batch(topic, value)
+        if not isinstance(value, dict):
+            raise Undecodable(
+                Reason.BAD_STRUCTURE, f"it is a JSON {type(value).__name__}, expected an object {{…}} or a list of them"
+            ) from None
+        return [_checked(topic, value)]
+    return [_uplink(topic, content, content, (), [])]
+
+
+def _checked(topic: str, content: dict[str, Any]) -> Uplink:
+    """Something in it is wrong or unknown: field by field, so that the rest is kept."""
+    problems: list[tuple[Reason, str]] = []
+    values = {}
+    for key, value in content.items():
+        if key in metrics() and value is not None:
+            try:
+                values[key] = number(value)
+            except ValueError as error:
+                problems.append((Reason.BAD_VALUE, f"{key}: {error}"))
+    unknown = tuple(key for key in content if key not in metrics() and key not in _RESERVED)
+    return _uplink(topic, content, values, unknown, problems)
+
+
+def _uplink(
+    topic: str,
+    content: dict[str, Any],
+    values: dict[str, Any],
+    unknown: tuple[str, ...],
+    problems: list[tuple[Reason, str]],
+) -> Uplink:
     address = content.get("device")
     if address is None and _owns_topic(topic):
         address = topic.split("/", 1)[1].rsplit("/", 1)[0]
@@ -86,7 +112,53 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
     if quality is None:
         raise Undecodable(Reason.BAD_VALUE, f"quality: {str(told)[:60]!r} is none of good, estimated, suspect", address)
     found = {key: value for key, value in values.items() if key not in _RESERVED}
-    return [Uplink(address, time_us, metrics=found, quality=quality, unknown=unknown, problems=problems)]
+    return Uplink(address, time_us, metrics=found, quality=quality, unknown=unknown, problems=problems)
+
+
+def _batch(topic: str, content: Any) -> list[Uplink | Announcement]:
+    """Several readings. One that cannot be read becomes a problem of the first that can."""
+    uplinks: list[Uplink | Announcement] = []
+    refused: list[tuple[Reason, str]] = []
+    first: Uplink | None = None
+    for position, part in enumerate(content if isinstance(content, list) else [content]):
+        try:
+            readings = _readings(part)
+        except Undecodable as error:
+            refused.append((error.reason, f"part {position + 1}: {error.detail}"))
+            continue
+        for reading in readings:
+            try:
+                if not isinstance(reading, dict):
+                    raise Undecodable(
+                        Reason.BAD_STRUCTURE, f"a reading is a JSON {type(reading).__name__}, expected an object {{…}}"
+                    )
+                uplink = _checked(topic, reading)
+            except Undecodable as error:
+                if len(refused) < _MOST_PROBLEMS:
+                    refused.append((error.reason, f"part {position + 1}: {error.detail}"))
+            else:
+                first = first or uplink
+                uplinks.append(uplink)
+    if first is not None:
+        first.problems += refused[:_MOST_PROBLEMS]
+    elif refused:
+        raise Undecodable(refused[0][0], "; ".join(detail for _, detail in refused[:5]))
+    return uplinks
+
+
+def _readings(part: Any) -> list[Any]:
+    """The part itself, or each of its `readings` with the device, time and quality that stand beside them."""
+    if not isinstance(part, dict) or not isinstance(part.get("readings"), list):
+        return [part]
+    common = {key: part[key] for key in _RESERVED if key in part}
+    # Checked once, for it is looked at again with each reading.
+    if isinstance(common.get("device"), str):
+        common["device"] = device_address(common["device"])
+    if any(isinstance(value, str) and len(value) > 128 for value in common.values()):
+        raise Undecodable(Reason.BAD_VALUE, "time or quality has more than 128 characters")
+    beside = {key: value for key, value in part.items() if key not in _RESERVED and key != "readings"}
+    own = [{**common, **beside}] if beside else []
+    return [*own, *({**common, **reading} if isinstance(reading, dict) else reading for reading in part["readings"])]
 
 
 def make(zone: ZoneInfo) -> list[Envelope]:
