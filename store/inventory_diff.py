@@ -189,7 +189,7 @@ def _devices_differ(old: CityRows, settled: Settled, now: datetime, zone: ZoneIn
     rows = {row.row_id: row for row in old.assigned}
     at_point = {row.point: row for row in old.assigned if row.start <= now and row.holds(now)}
     where = {row.device: row for row in at_point.values()}
-    ends = {row.row_id: row.register_end for row in settled.target if row.row_id is not None}
+    ends = {row.row_id: row.register_end for row in settled.target}
     told: set[tuple[str, str, str]] = set()
     for its in settled.target:
         before = at_point.get(its.point)
@@ -198,7 +198,7 @@ def _devices_differ(old: CityRows, settled: Settled, now: datetime, zone: ZoneIn
         if before is not None and before.device != its.device:
             told |= {(before.point, *before.device), (its.point, *its.device)}
             detail = f"{_device(before)} → {_device(its)}, {_span(its, zone)}"
-            last = ends.get(before.row_id)
+            last = ends.get(before.row_id) if before.row_id is not None else None
             if last is not None or its.register_start is not None:
                 detail += f", register {_value(last)} → {_value(its.register_start)}"
             yield Difference("swapped", "point", its.point, detail)

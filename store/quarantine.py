@@ -246,7 +246,7 @@ def by_reason(connection: Connection[Any], hours: int) -> list[Row]:
 
 
 def by_source(connection: Connection[Any], hours: int, limit: int) -> list[Row]:
-    """For the board: reason, source, by_topic, messages, in_hour, in_day, newest_at; most first."""
+    """For the board: reason, source, by_topic, messages, in_hour, in_day, newest_at; `limit` of each reason."""
     return _rows(connection, "by_source", {"hours": hours, "at_most": COUNTED_AT_MOST, "limit": limit})
 
 

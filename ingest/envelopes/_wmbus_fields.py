@@ -97,7 +97,8 @@ _NOT_NOW = re.compile(
 _DRIVERS = {
     "water": "actislink apator08 apator162 apator172 apatorna1 aptmbusna aquastream aventieswm dme173 dme_07 emerlin868"
     " engelmann_faw ev200 evo868 fiowater gwfwater hydrodigit hydrus iperl istawater itron iwmtx5 izar izarv2"
-    " kadenwater kamwater lse_07_17 maddalena minomess mkradio3 mkradio3a mkradio4 mkradio4a multical21 flowiq3100 op041a picoflux"
+    " kadenwater kamwater lse_07_17 maddalena minomess mkradio3 mkradio3a mkradio4 mkradio4a multical21 flowiq3100"
+    " op041a picoflux"
     " q400 qwater qwaterv2 rfmtx1 supercom587 topaseskr uiws ultrimis ultrimisv2 waterstarm watertech weh_07"
     " werhlemodwm zenner0b",
     "gas": "aerius elster gwfgas unismart",

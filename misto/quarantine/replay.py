@@ -79,16 +79,16 @@ class Replay:
     """Replays entries over connections of its own. Raises `ReplayRefused` while another replay runs."""
 
     def __init__(self, database_url: str, time_zone: str, profiles_dir: Path | None) -> None:
+        zone = ZoneInfo(time_zone)
         self._url = database_url
+        self._registry = CachedRegistry(self._connect)
+        self._reloaded_at = float("-inf")
+        self._decoder = Decoder(_envelopes(zone), load_profiles(profiles_dir, zone), self._registry)
         self._connection = self._connect()
         if not quarantine.begin_replay(self._connection):
             self._connection.close()
             raise ReplayRefused("another replay is running; wait for its end")
         self._connection.commit()
-        self._registry = CachedRegistry(self._connect)
-        self._reloaded_at = float("-inf")
-        zone = ZoneInfo(time_zone)
-        self._decoder = Decoder(_envelopes(zone), load_profiles(profiles_dir, zone), self._registry)
         self._writer = ReadingWriter(self._connection)
         #: What has been done so far.
         self.account = Account()

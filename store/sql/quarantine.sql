@@ -174,14 +174,21 @@ FROM counted AS c JOIN quarantine_entry AS e ON e.quarantine_id = c.sample_id
 ORDER BY c.messages DESC, c.reason;
 
 -- name: by_source
+-- Of each reason those who sent most.
 WITH {newest}
-SELECT reason, source, device_address IS NULL AS by_topic, count(*) AS messages, max(received_at) AS newest_at,
-       count(*) FILTER (WHERE received_at > now() - INTERVAL '1 hour') AS in_hour,
-       count(*) FILTER (WHERE received_at > now() - INTERVAL '1 day') AS in_day
-FROM newest
-GROUP BY reason, source, by_topic
-ORDER BY messages DESC, reason, source
-LIMIT %(limit)s;
+, counted AS (
+    SELECT reason, source, device_address IS NULL AS by_topic, count(*) AS messages, max(received_at) AS newest_at,
+           count(*) FILTER (WHERE received_at > now() - INTERVAL '1 hour') AS in_hour,
+           count(*) FILTER (WHERE received_at > now() - INTERVAL '1 day') AS in_day,
+           row_number() OVER (PARTITION BY reason ORDER BY count(*) DESC, max(received_at) DESC, source) AS place,
+           sum(count(*)) OVER (PARTITION BY reason) AS of_reason
+    FROM newest
+    GROUP BY reason, source, by_topic
+)
+SELECT reason, source, by_topic, messages, newest_at, in_hour, in_day
+FROM counted
+WHERE place <= %(limit)s
+ORDER BY of_reason DESC, reason, place;
 
 -- name: newest_samples
 WITH {newest}

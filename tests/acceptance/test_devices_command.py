@@ -200,9 +200,7 @@ def test_a_dry_run_and_a_table(city: Path, tmp_path: Path, database_url: str, da
     assert misto(database_url, "inventory", "load", table)[-1] == "changes: nothing differs"
     table.write_text("site;latitude;kind\na;x;gas\n")
     said = misto(database_url, "inventory", "load", head, "--points", table, status=1)
-    assert (
-        f"{table}:2: column B (latitude): Input should be a valid number" in " ".join(said)
-    )
+    assert f"{table}:2: column B (latitude): Input should be a valid number" in " ".join(said)
     assert "is a table itself" in misto(database_url, "inventory", "load", table, "--points", table, status=1)[0]
 
 

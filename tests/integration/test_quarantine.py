@@ -13,8 +13,10 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
 
 import httpx
+import numpy as np
 import psycopg
 import pytest
 from prometheus_client import generate_latest
@@ -58,6 +60,10 @@ envelopes: [lorawan]
 recognise: {names: [Odd 1]}
 fields:
   odd_power: {metric: power_w, unit: kW}
+examples:
+  - topic: application/1/device/00a1/event/up
+    payload: {deviceInfo: {devEui: 00a1, deviceProfileName: Odd 1}, object: {odd_power: 0.5}}
+    readings: {power_w: 500}
 """
 
 
@@ -156,7 +162,7 @@ def test_only_what_is_missing_of_a_partly_read_message_is_added(
     received_us = NOW_US - DAY_US
     registry = CachedRegistry(new_connection)
     registry.reload(database)
-    live = Decoder(all_envelopes_of_kyiv(), load_profiles(), registry)
+    live = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), registry)
     part = Message(TOPIC, b'{"voltage_v": 230}', received_us)
     ReadingWriter(new_connection()).write(decode_batch([part], live, {}).batch)
     put(database, TOPIC, '{"voltage_v": 230, "power_w": 5}', "bad_value", device=METER)
@@ -171,12 +177,6 @@ def test_only_what_is_missing_of_a_partly_read_message_is_added(
     assert len(readings(database)) == 2
 
 
-def all_envelopes_of_kyiv() -> Any:
-    from zoneinfo import ZoneInfo
-
-    return all_envelopes(ZoneInfo("Europe/Kyiv"))
-
-
 def test_what_ingest_quarantines_is_replayed_under_the_same_key(
     database_url: str, database: Database, new_connection: Connect
 ) -> None:
@@ -184,7 +184,7 @@ def test_what_ingest_quarantines_is_replayed_under_the_same_key(
     found(database, building())
     registry = CachedRegistry(new_connection)
     registry.reload(database)
-    live = Decoder(all_envelopes_of_kyiv(), load_profiles(), registry)
+    live = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), registry)
     messages = [Message(TOPIC, b'{"power_w": "x", "voltage_v": 231}', NOW_US + step * 1_000_003) for step in range(300)]
     result = ReadingWriter(new_connection()).write(decode_batch(messages, live, {}).batch)
     assert (result.stored, result.quarantined) == (300, 300)
@@ -296,10 +296,10 @@ def test_an_alias_of_sparkplug_is_not_taken_for_that_of_another_birth(database_u
 def test_silence_is_judged_by_when_each_was_received(database_url: str, database: Database) -> None:
     """What was received far apart is not logged as one batch."""
     found(database, building())
-    for minutes in (0, 0, 10, 20):
-        put(database, TOPIC, f'{{"power_w": {minutes}}}', "not_json", ago_us=DAY_US - minutes * 60_000_000)
-        put(database, TOPIC, f'{{"voltage_v": {minutes}}}', "not_json", ago_us=DAY_US - minutes * 60_000_000 - 1)
-        database.execute("UPDATE quarantine SET received_at = received_at + quarantine_id * interval '1 ms'")
+    for minutes in (0, 10, 20):
+        for part_us in (0, 1, 4_999_999):
+            ago_us = DAY_US - minutes * 60_000_000 - part_us
+            put(database, TOPIC, f'{{"power_w": {minutes}}}', "not_json", ago_us=ago_us)
     replayed(database_url, everything(database))
     received = [batch.received_at for batch in read_batches(database, "reader", 100)]
     assert len(received) == 3
@@ -464,8 +464,6 @@ def test_nobody_gets_more_than_it_needs(database_url: str, database: Database) -
 
 def test_the_role_of_ingest_still_writes(database_url: str, database: Database) -> None:
     with connect(as_role(database_url, database, "misto_ingest"), service="test") as its:
-        import numpy as np
-
         nothing = ReadingBatch(
             np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int16), np.empty(0, np.float64),
             np.empty(0, np.int16), time.time(),

@@ -15,7 +15,8 @@ from store.redaction import Shown, shown
 #: Code → hours.
 PERIODS = {"hour": 1, "day": 24, "week": 7 * 24, "all": 100 * 366 * 24}
 
-_MOST_SOURCES = 200
+#: Of each reason.
+_MOST_SOURCES = 20
 _MOST_SAMPLES = 50
 #: What is shown of a content: the page is for a look; the command `misto quarantine show` tells all.
 _SAMPLE_BYTES = 160
@@ -30,7 +31,9 @@ def quarantine_page(visit: Visit) -> Response:
     sources = quarantine.by_source(visit.connection, hours, _MOST_SOURCES)
     reasons = list(dict.fromkeys(row["reason"] for row in sources))
     reason = visit.choice("reason", reasons)
-    source = visit.choice("device", [row["source"] for row in sources])
+    source = visit.request.query_params.get("device") or None
+    if source is not None and "\0" in source:
+        source = None
     samples = quarantine.newest_samples(visit.connection, hours, reason, source, _MOST_SAMPLES)
     payloads = quarantine.payloads(visit.connection, [row["quarantine_id"] for row in samples], _SAMPLE_BYTES)
     return visit.page(
