@@ -6,7 +6,6 @@ Source: the field tables of wmbusmeters' drivers (`--listfields=<driver>`) and i
 from __future__ import annotations
 
 import re
-from math import isfinite
 from typing import Any
 
 from ingest.numbers import number
@@ -16,6 +15,9 @@ from ingest.units import converter
 def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
+
+#: No register holds more; so differences stay numbers.
+_LARGEST = 1e15
 
 #: Ending of a key → unit.
 UNITS = {
@@ -162,7 +164,7 @@ def value_of(metric: str, unit: str, told: Any) -> float:
     if isinstance(told, bool):
         raise ValueError("is true or false, expected a number")
     value = converter(metric, None if spelled == "1" else spelled)(number(told))
-    if not isfinite(value):
+    if abs(value) > _LARGEST:
         raise ValueError("is larger than any number of a meter")
     return value
 

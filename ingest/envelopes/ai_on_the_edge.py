@@ -12,6 +12,7 @@ old value: it is suspect, or, where `value` is empty, nothing was read.
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -88,11 +89,14 @@ def _text(payload: bytes) -> str:
         raise Undecodable(Reason.BAD_VALUE, f"it is not UTF-8 text: {error.reason}") from None
 
 
-def _number(field: str, told: Any, address: str) -> float:
+def _number(field: str, told: Any, address: str, factor: float = 1.0) -> float:
     try:
         if isinstance(told, bool):
             raise ValueError("is true or false, expected a number")
-        return number(told)
+        value = number(told) * factor
+        if not isfinite(value):
+            raise ValueError("is larger than any number of a meter")
+        return value
     except ValueError as error:
         raise Undecodable(Reason.BAD_VALUE, f"{field}: {error}", address) from None
 
@@ -111,7 +115,7 @@ def _reading(address: str, main: str, content: dict[str, Any], zone: ZoneInfo, r
         problems.append((Reason.BAD_VALUE, f"the camera told an error, its value is an old one: {error}"))
     elif content.get("rate") not in (None, ""):
         try:
-            metrics[flow] = _number("rate", content["rate"], address) * factor
+            metrics[flow] = _number("rate", content["rate"], address, factor)
         except Undecodable as refused:
             problems.append((refused.reason, refused.detail))
     time_us = None
@@ -140,7 +144,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             told = _text(payload)
             if not told:
                 raise NotAReading("a camera's rate without a value")
-            uplink = Uplink(address, None, metrics={flow: _number("rate", told, address) * factor})
+            uplink = Uplink(address, None, metrics={flow: _number("rate", told, address, factor)})
         elif what == "wifirssi":
             uplink = Uplink(address, None, metrics={}, signal={"rssi_dbm": _number(what, _text(payload), address)})
         else:

@@ -13,7 +13,6 @@ own time if it is told. Totals of a day, month or year, statistics and a lone ti
 from __future__ import annotations
 
 import re
-from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,6 +39,8 @@ _METRICS = {
     "frequency": "frequency_hz", "gas": "gas_m3", "water": "water_m3", "gas_flow": "flow_m3h",
     **{f"voltage.{n}": f"voltage_l{n}_v" for n in "123"}, **{f"current.{n}": f"current_l{n}_a" for n in "123"},
 }  # fmt: skip
+#: No register holds more; so sums and differences stay numbers.
+_LARGEST = 1e15
 _NOTHING = frozenset([b"online", b"offline", b"null", b"None", b"unavailable", b"unknown", b"nan"])
 
 
@@ -99,7 +100,7 @@ class _Message:
             if isinstance(told, bool):
                 raise ValueError("is true or false, expected a number")
             value = number(told) * slot.factor
-            if not isfinite(value):
+            if abs(value) > _LARGEST:
                 raise ValueError("is larger than any number of a meter")
             self.values.setdefault(slot.name, value)
         except ValueError as error:
