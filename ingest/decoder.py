@@ -36,6 +36,9 @@ class Registry(Protocol):
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         """Keep a device that nobody knows yet."""
 
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        """Keep what is told about a device, as a suggestion."""
+
 
 @dataclass(slots=True)
 class Decoded:
@@ -102,6 +105,7 @@ class Decoder:
         for item in envelope.decode(message.topic, message.payload, message.received_us):
             told.address = item.address
             if isinstance(item, Announcement):
+                self._registry.announced(item.address, item.facts)
                 nothing = nothing or NotAReading(f"{envelope.title} tells about the device {item.address}")
                 continue
             try:

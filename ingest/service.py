@@ -22,6 +22,7 @@ from ingest.profile import load_profiles
 from ingest.registry import CachedRegistry
 from ingest.session import Session, SessionConfig
 from store.connection import connect
+from store.devices import settle_placed
 from store.errors import DatabaseUnreachable, StoreError, is_temporary
 from store.migrate import check_schema
 from store.registry import REGISTRY_CHANNEL
@@ -107,6 +108,7 @@ class Ingest:
             try:
                 with self._connect() as connection:
                     self._write_status(connection)
+                    self._registry.suggestions.write(connection)
             except (psycopg.Error, StoreError) as error:
                 log.warning("the last status of devices could not be written: %s", error)
 
@@ -155,10 +157,12 @@ class Ingest:
                             info = {"unacknowledged": self._pipeline.unfinished(), "state": self._session.state}
                             beat(connection, "ingest", self._config.session.client_id, self._started_at, info)
                             self._write_status(connection)
+                            self._registry.suggestions.write(connection)
                             beaten = time.monotonic()
                         changed = any(True for _ in connection.notifies(timeout=0.5, stop_after=1))
                         if changed or time.monotonic() - reloaded > _RELOAD_S:
                             self._registry.reload(connection)
+                            settle_placed(connection)
                             reloaded = time.monotonic()
             except Exception as error:
                 # Without heartbeats and the registry's changes the rest would soon be wrong: this thread never ends.

@@ -19,6 +19,7 @@ from catalogue.metrics import Quality, metrics
 from insights.collections import collections
 from insights.consumption import Swap, hourly
 from insights.forecast import forecast
+from misto.quarantine.retention import QuarantineLimit
 from store import derived
 from store.connection import connect
 from store.derived import Affected, MeterInfo
@@ -56,6 +57,7 @@ class KeeperConfig:
     readings_days: int
     log_days: int
     quarantine_days: int
+    quarantine_mb: int = 1024
 
 
 class Keeper:
@@ -68,6 +70,7 @@ class Keeper:
         self._failure = "it has not connected to the database yet"
         self._meters: dict[int, MeterInfo] = {}
         self._bins: set[int] = set()
+        self._quarantine_limit = QuarantineLimit(config.quarantine_mb)
         self._beaten = self._forecast_at = self._kept_at = float("-inf")
 
     def health(self) -> tuple[bool, str]:
@@ -201,6 +204,7 @@ class Keeper:
             LAST_RETENTION.set_to_current_time()
             if any(dropped.values()):
                 log.info("retention dropped %s", ", ".join(f"{count} {what}" for what, count in dropped.items()))
+        DROPPED.labels("surplus_quarantined_messages").inc(self._quarantine_limit.keep(connection))
 
     def forecast_all(self, connection: Connection[Any]) -> None:
         """Forecast every bin that has new readings."""

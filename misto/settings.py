@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     readings_days: int = Field(default=730, ge=1, description="Days that readings are kept; rollups are kept for ever")
     log_days: int = Field(default=7, ge=1, description="Days that the reading log is kept once all readers are past it")
     quarantine_days: int = Field(default=90, ge=1, description="Days that unreadable messages are kept")
+    quarantine_mb: int = Field(
+        default=1024,
+        ge=1,
+        description="Megabytes that unreadable messages may take; then the oldest of whoever sent most go first",
+    )
     ingest_password: SecretStr | None = Field(
         default=None, description="Password that `misto migrate` gives the database role misto_ingest"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from store import quarantine
 from store.queries import sql
 
 
@@ -18,8 +19,8 @@ def drop_old(connection: Connection[Any], *, readings_days: int, log_days: int, 
     for name, parameters in (
         ("readings_chunks", {"days": readings_days}),
         ("log_batches", {"days": log_days}),
-        ("quarantined_messages", {"days": quarantine_days}),
         ("outages", {"days": readings_days}),
     ):
         dropped[name] = connection.execute(sql(f"maintenance.drop_{name}"), parameters).rowcount
+    dropped["quarantined_messages"] = quarantine.remove_old(connection, quarantine_days)
     return dropped

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import dict_row
 
 from catalogue.geometry import BinGeometry
-from catalogue.inventory import Inventory, Point, Site
+from catalogue.inventory import Inventory
+from store.inventory_diff import CityRows, Difference, changed_columns, differences, rows_of
+from store.inventory_plan import Assigned, Settled, settle
 from store.queries import sql
 
 #: Channel on which a change of the registry is announced (LISTEN/NOTIFY).
@@ -41,23 +44,27 @@ class RegisteredDevice:
 
 
 def load_registry(connection: Connection[Any]) -> dict[str, RegisteredDevice]:
-    """Every device by its address, with its assignments."""
-    devices: dict[str, RegisteredDevice] = {}
+    """Every device by its address, with its assignments. What has only told about itself is not among them."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        for row in cursor.execute(sql("registry.devices")):
-            device = devices.setdefault(
-                row["address"],
-                RegisteredDevice(row["device_id"], row["address"], row["profile"], row["state"]),
+        devices = _devices(cursor.execute(sql("registry.devices")))
+    return {address: device for address, device in devices.items() if device.assignments or device.state != "unclaimed"}
+
+
+def _devices(rows: Iterable[dict[str, Any]]) -> dict[str, RegisteredDevice]:
+    devices: dict[str, RegisteredDevice] = {}
+    for row in rows:
+        device = devices.setdefault(
+            row["address"], RegisteredDevice(row["device_id"], row["address"], row["profile"], row["state"])
+        )
+        if row["point_id"] is not None:
+            geometry = (
+                BinGeometry(empty_mm=row["bin_empty_mm"], full_mm=row["bin_full_mm"])
+                if row["bin_empty_mm"] is not None
+                else None
             )
-            if row["point_id"] is not None:
-                geometry = (
-                    BinGeometry(empty_mm=row["bin_empty_mm"], full_mm=row["bin_full_mm"])
-                    if row["bin_empty_mm"] is not None
-                    else None
-                )
-                device.assignments.append(
-                    Assignment(row["point_id"], row["channel"], row["valid_from_s"], row["valid_to_s"], geometry)
-                )
+            device.assignments.append(
+                Assignment(row["point_id"], row["channel"], row["valid_from_s"], row["valid_to_s"], geometry)
+            )
     return devices
 
 
@@ -66,133 +73,146 @@ def register_unclaimed(
 ) -> RegisteredDevice:
     """Keep a device that no inventory knows: it gets a point without a site, so that its readings are kept.
 
-    `kind` is what it seems to measure. Safe to call twice and from several workers.
+    `kind` is what it seems to measure. Safe to call twice and from several workers; a device that has a point
+    meanwhile is returned as it is.
     """
-    row = connection.execute(
-        sql("registry.register_unclaimed"),
-        {"address": address, "profile": profile, "kind": kind, "guess": json.dumps(guess)},
-    ).fetchone()
-    assert row is not None
-    device_id, point_id = row
-    return RegisteredDevice(
-        device_id, address, profile, "unclaimed", [Assignment(point_id, "", float("-inf"), float("inf"), None)]
-    )
+    parameters = {"address": address, "profile": profile, "kind": kind, "guess": json.dumps(guess)}
+    with connection.transaction():
+        connection.execute(sql("registry.register_device"), parameters)
+        connection.execute(sql("registry.register_point"), parameters)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            return _devices(cursor.execute(sql("registry.device"), {"address": address}))[address]
 
 
 @dataclass(frozen=True)
 class InventoryChange:
-    """How many rows an inventory brought or changed."""
+    """How many rows an inventory has, how many points it retires, and everything that it changes."""
 
     sites: int
     points: int
     devices: int
     retired_points: int
+    differences: list[Difference] = field(default_factory=list)
 
 
-def sync_inventory(connection: Connection[Any], inventory: Inventory) -> InventoryChange:
-    """Make the database's city equal to the inventory, in one transaction.
+def read_city(connection: Connection[Any]) -> CityRows:
+    """The city as it stands in the database."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+
+        def rows(name: str) -> list[dict[str, Any]]:
+            return cursor.execute(sql(f"registry.{name}")).fetchall()
+
+        def keyed(name: str, key: str) -> dict[str, Mapping[str, Any]]:
+            return {row[key]: {column: row[column] for column in row if column != key} for row in rows(name)}
+
+        return CityRows(
+            next(iter(rows("read_city")), None),
+            keyed("read_zones", "id"),
+            keyed("read_contractors", "id"),
+            {(row["kind"], row["valid_from"]): row["price"] for row in rows("read_tariffs")},
+            keyed("read_sites", "id"),
+            keyed("read_points", "code"),
+            {row["address"]: row["profile"] for row in rows("read_profiles")},
+            [Assigned(**row) for row in rows("read_assigned")],
+        )
+
+
+def sync_inventory(
+    connection: Connection[Any], inventory: Inventory, *, exact: bool = False, dry_run: bool = False
+) -> InventoryChange:
+    """Make the database's city equal to the inventory, in one transaction; with `dry_run` only tell what would change.
 
     What the inventory no longer has is retired, never deleted: its history stays. A device that was unclaimed and
-    now stands in the inventory is claimed, and its readings move to its point.
+    now stands in the inventory is claimed, and its readings move to its point. What was claimed, swapped or released
+    by hand and is not in the inventory yet stays, unless `exact`.
     """
     with connection.transaction():
-        connection.execute(sql("registry.lock"))
-        city = inventory.city
-        connection.execute(
-            sql("registry.upsert_city"),
-            {
-                "name_en": city.name.en,
-                "name_uk": city.name.uk,
-                "time_zone": city.time_zone,
-                "currency": city.currency,
-                "latitude": city.latitude,
-                "longitude": city.longitude,
-            },
+        if not dry_run:
+            connection.execute(sql("registry.lock"))
+        old, new = read_city(connection), rows_of(inventory)
+        now = _moment(connection.execute(sql("registry.now")).fetchone())
+        kept_points = [
+            code
+            for code, row in old.points.items()
+            if row["by_hand"] and not row["retired"] and not exact and code not in new.points
+            and row["site_id"] in new.sites
+        ]  # fmt: skip
+
+        def takeover(its: Assigned) -> datetime:
+            return _moment(connection.execute(sql("registry.takeover"), asdict(its)).fetchone())
+
+        settled = settle(
+            new.assigned, old.assigned, points={*new.points, *kept_points}, now=now, takeover=takeover, exact=exact
         )
-        for zone in inventory.zones:
-            connection.execute(
-                sql("registry.upsert_zone"), {"id": zone.id, "name_en": zone.name.en, "name_uk": zone.name.uk}
-            )
-        for contractor in inventory.contractors:
-            connection.execute(
-                sql("registry.upsert_contractor"),
-                {
-                    "id": contractor.id,
-                    "name_en": contractor.name.en,
-                    "name_uk": contractor.name.uk,
-                    "phone": contractor.phone,
-                    "email": contractor.email,
-                },
-            )
-        connection.execute(sql("registry.clear_tariffs"))
-        for tariff in inventory.tariffs:
-            connection.execute(sql("registry.insert_tariff"), tariff.model_dump())
-        for site in inventory.sites:
-            connection.execute(sql("registry.upsert_site"), _site_row(site))
-        devices = 0
-        listed: list[int] = []
-        for site in inventory.sites:
-            for point in site.points:
-                row = connection.execute(sql("registry.upsert_point"), _point_row(site, point)).fetchone()
-                assert row is not None
-                for entry in point.devices:
-                    listed.append(_assign(connection, row[0], entry.model_dump()))
-                    devices += 1
-        connection.execute(sql("registry.close_assignments"), {"listed": listed})
-        codes = [point.id for site in inventory.sites for point in site.points]
-        retired = connection.execute(sql("registry.retire_points"), {"codes": codes}).rowcount
-        connection.execute(sql("registry.retire_sites"), {"ids": [site.id for site in inventory.sites]})
-        connection.execute(sql("registry.retire_devices"))
-        connection.execute(sql("registry.notify"), {"channel": REGISTRY_CHANNEL})
-    return InventoryChange(len(inventory.sites), len(codes), devices, retired)
+        retired = sum(
+            not row["retired"] and code not in new.points and code not in kept_points
+            for code, row in old.points.items()
+        )
+        change = InventoryChange(
+            len(new.sites), len(new.points), len(new.assigned), retired,
+            differences(old, new, settled, kept_points, now),
+        )  # fmt: skip
+        if not dry_run:
+            _write_places(connection, old, new, kept_points)
+            _write_devices(connection, old, new, settled, now)
+            connection.execute(sql("registry.retire_devices"))
+            connection.execute(sql("registry.notify"), {"channel": REGISTRY_CHANNEL})
+    return change
 
 
-def _assign(connection: Connection[Any], point_id: int, entry: dict[str, Any]) -> int:
-    row = connection.execute(
-        sql("registry.upsert_device"), {"address": entry["address"], "profile": entry["profile"]}
-    ).fetchone()
+def _write_places(connection: Connection[Any], old: CityRows, new: CityRows, kept_points: list[str]) -> None:
+    assert new.city is not None
+    connection.execute(sql("registry.upsert_city"), new.city)
+    for name, was, rows in (("zone", old.zones, new.zones), ("contractor", old.contractors, new.contractors)):
+        for key, row in rows.items():
+            if changed_columns(was.get(key, {}), row) or key not in was:
+                connection.execute(sql(f"registry.upsert_{name}"), {"id": key, **row})
+    connection.execute(sql("registry.clear_tariffs"))
+    for (kind, valid_from), price in new.tariffs.items():
+        parameters = {"kind": kind, "valid_from": valid_from, "price": price}
+        connection.execute(sql("registry.insert_tariff"), parameters)
+    for name, key, was, rows in (("site", "id", old.sites, new.sites), ("point", "code", old.points, new.points)):
+        for place, row in rows.items():
+            before = was.get(place)
+            if before is None or before["retired"] or before.get("by_hand") or changed_columns(before, row):
+                parameters = {key: place, **row, "labels": json.dumps(row["labels"])}
+                connection.execute(sql(f"registry.upsert_{name}"), parameters)
+    connection.execute(sql("registry.retire_points"), {"codes": [*new.points, *kept_points]})
+    connection.execute(sql("registry.retire_sites"), {"ids": list(new.sites)})
+
+
+def _write_devices(connection: Connection[Any], old: CityRows, new: CityRows, settled: Settled, now: datetime) -> None:
+    known = {row.row_id: row for row in old.assigned}
+    fresh = [its for its in settled.target if its.row_id is None]
+    mended = [its for its in settled.target if its.row_id is not None and known[its.row_id] != its]
+    for address in dict.fromkeys([*new.profiles, *(its.address for its in settled.target)]):
+        profile = new.profiles.get(address)
+        if address not in old.profiles or profile not in (None, old.profiles[address]):
+            connection.execute(sql("registry.upsert_device"), {"address": address, "profile": profile})
+    claimed = {its.address for its in settled.target if its.holds(now)}
+    connection.execute(sql("registry.claim"), {"addresses": list(claimed)})
+    for row, end in settled.cut:
+        name = "drop_assignment" if end is None else "end_assignment"
+        connection.execute(sql(f"registry.{name}"), {"row_id": row.row_id, "valid_to": end})
+    for its in mended:
+        connection.execute(sql("registry.update_assignment"), asdict(its))
+    for its in (*fresh, *mended):
+        if its.address in claimed:
+            # Before the assignment is there: the placeholder's may begin at the same moment.
+            connection.execute(sql("registry.move_placeholder"), asdict(its))
+    for its in fresh:
+        connection.execute(sql("registry.insert_assignment"), asdict(its))
+    changes = {(its.point, at) for its in fresh for at in (its.valid_from,)}
+    changes |= {(row.point, end) for row, end in settled.cut}
+    for its in mended:
+        was = known[its.row_id]
+        changes |= {(row.point, at) for row in (was, its) for at in (row.valid_from, row.valid_to)}
+    for point, at in changes:
+        if at is not None and at <= now:
+            connection.execute(sql("registry.log_change"), {"point": point, "since": at})
+
+
+def _moment(row: tuple[Any, ...] | None) -> datetime:
     assert row is not None
-    entry |= {"device_id": row[0], "point_id": point_id}
-    placeholder = connection.execute(sql("registry.drop_placeholder"), {"device_id": row[0]}).fetchone()
-    if placeholder is not None:
-        moved = {"old": placeholder[0], "new": point_id}
-        connection.execute(sql("registry.move_readings"), moved)
-        connection.execute(sql("registry.delete_placeholder"), moved)
-    assigned = connection.execute(sql("registry.upsert_assignment"), entry).fetchone()
-    assert assigned is not None
-    return int(assigned[0])
-
-
-def _site_row(site: Site) -> dict[str, Any]:
-    return {
-        "id": site.id,
-        "kind": site.kind,
-        "name_en": site.name.en,
-        "name_uk": site.name.uk,
-        "use": site.use,
-        "address_en": site.address.en if site.address else None,
-        "address_uk": site.address.uk if site.address else None,
-        "zone_id": site.zone,
-        "latitude": site.latitude,
-        "longitude": site.longitude,
-        "floor_area_m2": site.floor_area_m2,
-        "labels": json.dumps(site.labels),
-    }
-
-
-def _point_row(site: Site, point: Point) -> dict[str, Any]:
-    return {
-        "code": point.id,
-        "site_id": site.id,
-        "kind": point.kind,
-        "name_en": point.name.en if point.name else None,
-        "name_uk": point.name.uk if point.name else None,
-        "interval_s": point.interval,
-        "fraction": point.fraction,
-        "contractor_id": point.contractor,
-        "bin_empty_mm": point.bin.empty_mm if point.bin else None,
-        "bin_full_mm": point.bin.full_mm if point.bin else None,
-        "bin_volume_l": point.bin.volume_l if point.bin else None,
-        "register_digits": point.register_digits,
-        "labels": json.dumps(point.labels),
-    }
+    moment: datetime = row[0]
+    return moment

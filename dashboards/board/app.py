@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.board import metrics, security
-from dashboards.board.pages import alerts, bins, buildings, devices
+from dashboards.board.pages import alerts, bins, buildings, claim, devices, quarantine
 from dashboards.board.visit import BoardConfig, Visit, make_templates
 from store.board import BoardPool, check_alive, open_pool
 from store.errors import is_temporary
@@ -157,6 +157,11 @@ def _to_alert(request: Request) -> Response:
     return RedirectResponse(f"/alerts/{request.path_params['episode_id']}", 303)
 
 
+def _to_device(request: Request) -> Response:
+    """Reloading after a form that failed leads to the device."""
+    return RedirectResponse(f"/devices/{request.path_params['device_id']}", 303)
+
+
 def make_app(config: BoardConfig) -> Starlette:
     """The application: pages, `/healthz`, `/metrics` and the static files."""
     board = Board(config)
@@ -175,6 +180,11 @@ def make_app(config: BoardConfig) -> Starlette:
             Route("/buildings", board.page("buildings", buildings.building_list)),
             Route("/buildings/{site_id}", board.page("building", buildings.one_building)),
             Route("/devices", board.page("devices", devices.device_page)),
+            Route("/devices/quarantine", board.page("quarantine", quarantine.quarantine_page)),
+            Route("/devices/quarantine/{entry_id:int}", board.page("unreadable", quarantine.unreadable_page)),
+            Route("/devices/{device_id:int}", board.page("claim", claim.claim_page)),
+            Route("/devices/{device_id:int}/claim", _to_device, methods=["GET"]),
+            Route("/devices/{device_id:int}/claim", board.form("place", claim.claim), methods=["POST"]),
             Route("/healthz", board.healthz),
             Route("/metrics", _prometheus),
             Mount("/static", StaticFiles(packages=[("dashboards.board", "static")]), name="static"),

@@ -11,4 +11,5 @@ request_seconds = Histogram(
     ["page"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10),
 )
+claims = Counter("misto_board_claims", "Devices that somebody placed on the board.")
 acknowledgements = Counter("misto_board_acknowledgements", "Alerts that somebody took over on the board.")

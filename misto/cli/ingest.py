@@ -74,6 +74,9 @@ class _OneDevice:
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         return self.device(address)
 
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        pass
+
 
 def decode(
     file: Annotated[Path, typer.Argument(help="file with the payload; - reads standard input")],

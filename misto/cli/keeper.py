@@ -18,7 +18,13 @@ def keeper() -> None:
     """Derive consumption, collections and forecasts from new readings; drop what is too old. Until stopped."""
     settings = Settings()
     set_up_logging(settings.log_level)
-    config = KeeperConfig(settings.database_url, settings.readings_days, settings.log_days, settings.quarantine_days)
+    config = KeeperConfig(
+        settings.database_url,
+        settings.readings_days,
+        settings.log_days,
+        settings.quarantine_days,
+        settings.quarantine_mb,
+    )
     service = Keeper(config, stop_on_signals())
     with health_server(settings.metrics_host, settings.keeper_metrics_port, service.health):
         service.run()

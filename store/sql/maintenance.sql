@@ -6,8 +6,5 @@ DELETE FROM reading_log
 WHERE received_at < now() - make_interval(days => %(days)s)
   AND (xid, seq) <= (SELECT xid, seq FROM log_cursor ORDER BY xid, seq LIMIT 1);
 
--- name: drop_quarantined_messages
-DELETE FROM quarantine WHERE received_at < now() - make_interval(days => %(days)s);
-
 -- name: drop_outages
 DELETE FROM ingest_outage WHERE up_at < now() - make_interval(days => %(days)s);

@@ -8,26 +8,48 @@ LEFT JOIN assignment AS a USING (device_id)
 LEFT JOIN point AS p USING (point_id)
 ORDER BY d.device_id, a.valid_from DESC;
 
--- name: register_unclaimed
-WITH new_device AS (
-    INSERT INTO device (address, profile, state, first_seen_at, guess)
-    VALUES (%(address)s, %(profile)s, 'unclaimed', now(), %(guess)s)
-    ON CONFLICT (address) DO NOTHING
-    RETURNING device_id
-), new_point AS (
-    INSERT INTO point (code, kind, interval_s)
-    SELECT 'unclaimed:' || %(address)s, %(kind)s, 3600 FROM new_device
-    RETURNING point_id
-), new_assignment AS (
-    INSERT INTO assignment (device_id, point_id)
-    SELECT device_id, point_id FROM new_device CROSS JOIN new_point
-    RETURNING device_id, point_id
-)
-SELECT device_id, point_id FROM new_assignment
-UNION ALL
-SELECT d.device_id, a.point_id FROM device AS d JOIN assignment AS a USING (device_id)
+-- name: device
+SELECT d.device_id, d.address, d.profile, d.state, a.point_id, a.channel,
+       extract(epoch FROM a.valid_from)::float8 AS valid_from_s,
+       extract(epoch FROM a.valid_to)::float8 AS valid_to_s,
+       p.bin_empty_mm, p.bin_full_mm
+FROM device AS d
+LEFT JOIN assignment AS a USING (device_id)
+LEFT JOIN point AS p USING (point_id)
 WHERE d.address = %(address)s
-LIMIT 1;
+ORDER BY a.valid_from DESC;
+
+-- name: register_device
+-- What its device told about itself goes for its channels too. A device may have told before it sent anything.
+INSERT INTO device (address, profile, state, first_seen_at, guess)
+VALUES (%(address)s, %(profile)s, 'unclaimed', now(),
+        coalesce((SELECT guess - ARRAY['envelope', 'metrics', 'names'] FROM device
+                  WHERE address = regexp_replace(%(address)s, '/[^/]*$', '')), '{}') || %(guess)s::jsonb)
+ON CONFLICT (address) DO UPDATE
+SET profile = coalesce(device.profile, excluded.profile), guess = device.guess || excluded.guess,
+    first_seen_at = coalesce(device.first_seen_at, excluded.first_seen_at)
+WHERE device.first_seen_at IS NULL AND device.state = 'unclaimed';
+
+-- name: register_point
+WITH its AS (
+    SELECT device_id FROM device
+    WHERE address = %(address)s AND state = 'unclaimed'
+      AND NOT EXISTS (SELECT FROM assignment WHERE assignment.device_id = device.device_id)
+    FOR UPDATE
+), made AS (
+    INSERT INTO point (code, kind, interval_s)
+    SELECT 'unclaimed:' || %(address)s, %(kind)s, 3600 FROM its
+    ON CONFLICT (code) DO NOTHING
+    RETURNING point_id
+), place AS (
+    SELECT point_id FROM made
+    UNION ALL
+    SELECT point_id FROM point WHERE code = 'unclaimed:' || %(address)s
+    LIMIT 1
+)
+INSERT INTO assignment (device_id, point_id)
+SELECT device_id, point_id FROM its CROSS JOIN place
+ON CONFLICT (device_id, channel, valid_from) DO NOTHING;
 
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtext('misto inventory'));
@@ -78,66 +100,55 @@ ON CONFLICT (code) DO UPDATE
 SET site_id = excluded.site_id, kind = excluded.kind, name_en = excluded.name_en, name_uk = excluded.name_uk,
     interval_s = excluded.interval_s, fraction = excluded.fraction, contractor_id = excluded.contractor_id,
     bin_empty_mm = excluded.bin_empty_mm, bin_full_mm = excluded.bin_full_mm, bin_volume_l = excluded.bin_volume_l,
-    register_digits = excluded.register_digits, labels = excluded.labels, retired = false
-RETURNING point_id;
+    register_digits = excluded.register_digits, labels = excluded.labels, retired = false, by_hand = false;
 
 -- name: upsert_device
-INSERT INTO device (address, profile, state) VALUES (%(address)s, %(profile)s, 'claimed')
-ON CONFLICT (address) DO UPDATE
-SET profile = coalesce(excluded.profile, device.profile), state = 'claimed'
-RETURNING device_id;
+INSERT INTO device (address, profile, state) VALUES (%(address)s, %(profile)s, 'retired')
+ON CONFLICT (address) DO UPDATE SET profile = coalesce(excluded.profile, device.profile);
 
--- name: drop_placeholder
-DELETE FROM assignment AS a USING point AS p
-WHERE a.device_id = %(device_id)s AND p.point_id = a.point_id AND p.site_id IS NULL
-RETURNING a.point_id;
+-- name: claim
+UPDATE device SET state = 'claimed' WHERE address = ANY (%(addresses)s) AND state <> 'claimed';
 
--- name: move_readings
--- What moves is new at its point: the readers of the log derive from it there.
-WITH moved AS (
-    DELETE FROM readings WHERE point_id = %(old)s RETURNING time, metric_id, value, quality
-), new AS (
-    INSERT INTO readings (time, point_id, metric_id, value, quality)
-    SELECT time, %(new)s, metric_id, value, quality FROM moved
-    ON CONFLICT DO NOTHING
-    RETURNING (date_part('epoch', time) * 1e6)::bigint AS time_us, point_id, metric_id, value, quality
-)
-INSERT INTO reading_log (received_at, reading_count, times_us, point_ids, metric_ids, "values", qualities)
-SELECT now(), count(*), array_agg(time_us), array_agg(point_id), array_agg(metric_id), array_agg(value),
-       array_agg(quality)
-FROM (SELECT * FROM new ORDER BY time_us) AS ordered
-HAVING count(*) > 0;
+-- name: move_placeholder
+SELECT move_placeholder(%(address)s, %(channel)s, point_id, coalesce(%(valid_from)s::timestamptz, '-infinity'),
+                        coalesce(%(valid_to)s::timestamptz, 'infinity'))
+FROM point WHERE code = %(point)s;
 
--- name: delete_placeholder
-WITH gone AS (
-    DELETE FROM point_latest WHERE point_id = %(old)s
-), consumed AS (
-    DELETE FROM consumption_hourly WHERE point_id = %(old)s
-)
-UPDATE point SET retired = true WHERE point_id = %(old)s;
+-- name: insert_assignment
+INSERT INTO assignment (device_id, point_id, channel, valid_from, valid_to, register_start, register_end, by_hand)
+SELECT device_id, point_id, %(channel)s, coalesce(%(valid_from)s::timestamptz, '-infinity'),
+       coalesce(%(valid_to)s::timestamptz, 'infinity'), %(register_start)s, %(register_end)s, %(by_hand)s
+FROM point CROSS JOIN device WHERE code = %(point)s AND address = %(address)s;
 
--- name: upsert_assignment
-INSERT INTO assignment (device_id, point_id, channel, valid_from, valid_to, register_start, register_end)
-VALUES (%(device_id)s, %(point_id)s, %(channel)s, coalesce(%(valid_from)s::timestamptz, '-infinity'),
-        coalesce(%(valid_to)s::timestamptz, 'infinity'), %(register_start)s, %(register_end)s)
-ON CONFLICT (device_id, channel, valid_from) DO UPDATE
-SET point_id = excluded.point_id, valid_to = excluded.valid_to, register_start = excluded.register_start,
-    register_end = excluded.register_end
-RETURNING assignment_id;
+-- name: update_assignment
+UPDATE assignment
+SET valid_from = coalesce(%(valid_from)s::timestamptz, '-infinity'),
+    valid_to = coalesce(%(valid_to)s::timestamptz, 'infinity'),
+    register_start = %(register_start)s, register_end = %(register_end)s, by_hand = %(by_hand)s
+WHERE assignment_id = %(row_id)s;
 
--- name: close_assignments
--- What the inventory no longer lists has ended now; what had not begun yet never was.
-WITH never AS (
-    DELETE FROM assignment AS a USING point AS p
-    WHERE p.point_id = a.point_id AND p.site_id IS NOT NULL AND a.valid_from >= now()
-      AND a.assignment_id <> ALL (%(listed)s)
-)
-UPDATE assignment AS a SET valid_to = now() FROM point AS p
-WHERE p.point_id = a.point_id AND p.site_id IS NOT NULL AND a.valid_to > now() AND a.valid_from < now()
-  AND a.assignment_id <> ALL (%(listed)s);
+-- name: end_assignment
+UPDATE assignment SET valid_to = %(valid_to)s WHERE assignment_id = %(row_id)s;
+
+-- name: drop_assignment
+DELETE FROM assignment WHERE assignment_id = %(row_id)s;
+
+-- name: log_change
+SELECT log_change(point_id, coalesce(%(since)s::timestamptz, '-infinity')) FROM point WHERE code = %(point)s;
+
+-- name: takeover
+-- The first of the device's readings after the last that came from the point; now, where there is none.
+SELECT coalesce((
+    SELECT min(r.time) FROM point AS p JOIN readings AS r USING (point_id)
+    WHERE p.site_id IS NULL
+      AND p.code IN ('unclaimed:' || %(address)s, 'unclaimed:' || %(address)s || '/' || %(channel)s)
+      AND r.time <= now()
+      AND r.time > coalesce((SELECT max(q.time) FROM point AS old JOIN readings AS q USING (point_id)
+                             WHERE old.code = %(point)s), '-infinity')
+), now());
 
 -- name: retire_points
-UPDATE point SET retired = true
+UPDATE point SET retired = true, by_hand = false
 WHERE NOT retired AND site_id IS NOT NULL AND code <> ALL (%(codes)s);
 
 -- name: retire_sites
@@ -149,3 +160,39 @@ WHERE d.state = 'claimed' AND NOT EXISTS (
     SELECT FROM assignment AS a JOIN point AS p USING (point_id)
     WHERE a.device_id = d.device_id AND NOT p.retired AND a.valid_to > now()
 );
+
+-- name: read_city
+SELECT name_en, name_uk, time_zone, currency, latitude, longitude FROM city;
+
+-- name: read_zones
+SELECT id, name_en, name_uk FROM zone ORDER BY id;
+
+-- name: read_contractors
+SELECT id, name_en, name_uk, phone, email FROM contractor ORDER BY id;
+
+-- name: read_tariffs
+SELECT kind, valid_from, price FROM tariff ORDER BY kind, valid_from;
+
+-- name: read_sites
+SELECT id, kind, name_en, name_uk, use, address_en, address_uk, zone_id, latitude, longitude, floor_area_m2, labels,
+       retired
+FROM site ORDER BY id;
+
+-- name: read_points
+SELECT code, site_id, kind, name_en, name_uk, interval_s, fraction, contractor_id, bin_empty_mm, bin_full_mm,
+       bin_volume_l, register_digits, labels, retired, by_hand
+FROM point WHERE site_id IS NOT NULL ORDER BY code;
+
+-- name: read_profiles
+SELECT address, profile FROM device;
+
+-- name: read_assigned
+SELECT d.address, a.channel, p.code AS point, nullif(a.valid_from, '-infinity') AS valid_from,
+       nullif(a.valid_to, 'infinity') AS valid_to, a.register_start, a.register_end, a.by_hand,
+       a.assignment_id AS row_id
+FROM assignment AS a JOIN device AS d USING (device_id) JOIN point AS p USING (point_id)
+WHERE p.site_id IS NOT NULL
+ORDER BY p.code, a.valid_from, d.address, a.channel;
+
+-- name: now
+SELECT now();

@@ -11,8 +11,13 @@ from starlette.responses import Response
 from catalogue.inventory import PointKind
 from dashboards.board.visit import Visit
 from store import board as store
-from store.board import BATTERY_LOW_PCT
+from store import quarantine
+from store.board import BATTERY_LOW_PCT, Row
+from store.devices import seeming
+from store.redaction import redacted
 
+_QUARANTINE_HOURS = 7 * 24
+_SAMPLE_BYTES = 160
 _LOG_READERS = ("rules", "keeper")
 _POINT_KINDS = frozenset(get_args(PointKind))
 
@@ -23,12 +28,25 @@ def device_page(visit: Visit) -> Response:
     return visit.page(
         "devices.html",
         health=health,
-        unclaimed=[(row, inventory_lines(row)) for row in health.unclaimed],
+        unclaimed=[(row, inventory_lines(row), seeming(row)) for row in _standing_alone(health.unclaimed)],
         battery_low_pct=BATTERY_LOW_PCT,
-        quarantine=[(row, readable(row["payload"])) for row in store.quarantine(visit.connection)],
+        quarantine=unreadable_by_reason(visit),
         services=visit.services,
         lags={reader: store.log_lag(visit.connection, reader) for reader in _LOG_READERS},
     )
+
+
+def unreadable_by_reason(visit: Visit) -> list[tuple[Row, str]]:
+    """Reasons of the last 7 days, each with its newest message and the start of its content without secrets."""
+    rows = quarantine.by_reason(visit.connection, _QUARANTINE_HOURS)
+    payloads = quarantine.payloads(visit.connection, [row["quarantine_id"] for row in rows], _SAMPLE_BYTES)
+    return [(row, readable(redacted(payloads.get(row["quarantine_id"], b"")))) for row in rows]
+
+
+def _standing_alone(rows: list[Row]) -> list[Row]:
+    """Without devices that have only told about themselves and whose channels, address/channel, stand for them."""
+    parents = {row["address"].rpartition("/")[0] for row in rows}
+    return [row for row in rows if row["point_id"] is not None or row["address"] not in parents]
 
 
 def readable(payload: bytes) -> str:
