@@ -149,13 +149,13 @@ def read_inventory(path: Path) -> Inventory:
     """Read and check an inventory file; raises `FileProblems` with every mistake at once."""
     document = read_yaml(path)
     inventory = validate(document, Inventory)
-    problems = list(_cross_problems(document, inventory))
+    problems = list(cross_problems(document, inventory))
     if problems:
         raise FileProblems(problems)
     return inventory
 
 
-def _cross_problems(document: Document, inventory: Inventory) -> list[Problem]:
+def cross_problems(document: Document, inventory: Inventory) -> list[Problem]:
     """Mistakes that only the whole file shows: duplicates, references to nowhere, missing geometry."""
     problems: list[Problem] = []
     zones = {zone.id for zone in inventory.zones}

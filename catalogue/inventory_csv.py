@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from catalogue.errors import FileProblems, Problem
-from catalogue.inventory import Inventory, _cross_problems
+from catalogue.inventory import Inventory, cross_problems
 from catalogue.yamlfile import Document, Location, read_yaml, validate
 
 _DAY_FIRST = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?$")
@@ -180,7 +180,7 @@ def read_inventory_files(city: Path | None, points: Path, base: Inventory | None
         inventory = validate(tree, Inventory)
     except FileProblems as error:
         raise FileProblems([*problems, *error.problems]) from None
-    problems += _cross_problems(tree, inventory)
+    problems += cross_problems(tree, inventory)
     if problems:
         raise FileProblems(problems)
     return inventory

@@ -125,7 +125,7 @@ def _city(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
         yield Finding("inventory", "warning", text, "add their devices to the inventory, or remove the points")
     if unclaimed:
         text = f"{unclaimed} devices send and belong to no point"
-        yield Finding("devices", "warning", text, "the board's page Devices shows them with lines for the inventory")
+        yield Finding("devices", "warning", text, "place them: `misto devices list --unclaimed`, or the board's page Devices")
 
 
 def _services(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ SELECT c.name_en, c.time_zone,
        (SELECT count(*) FROM site WHERE NOT retired), (SELECT count(*) FROM point_place),
        (SELECT count(*) FROM point_place AS p WHERE NOT EXISTS (
             SELECT FROM assignment AS a WHERE a.point_id = p.point_id AND now() >= a.valid_from AND now() < a.valid_to)),
-       (SELECT count(*) FROM device WHERE state = 'unclaimed')
+       (SELECT count(*) FROM device AS d JOIN device_status USING (device_id) WHERE d.state = 'unclaimed')
 FROM city AS c;
 
 -- name: heartbeats
