@@ -14,7 +14,7 @@ from catalogue.errors import FileProblems, Problem
 from catalogue.geometry import BinGeometry
 from catalogue.yamlfile import Document, read_yaml, validate
 
-PointKind = Literal["electricity", "heat", "gas", "water", "bin", "weather"]
+PointKind = Literal["electricity", "heat", "gas", "water", "bin", "weather", "indoor"]
 Fraction = Literal["mixed", "paper", "plastic", "glass", "bio"]
 BuildingUse = Literal[
     "school", "kindergarten", "hospital", "office", "library", "culture", "sport", "lighting", "other"

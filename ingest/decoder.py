@@ -310,8 +310,13 @@ _TELLING = {
     "power_w": "electricity",
     "voltage_v": "electricity",
     "voltage_l1_v": "electricity",
+    "co2_ppm": "indoor",
+    "wind_speed_ms": "weather",
+    "rain_mm": "weather",
+    "irradiance_wm2": "weather",
+    "air_pressure_hpa": "weather",
 }
 
 
 def _kind_of(found: Mapping[str, float]) -> str:
-    return next((kind for name, kind in _TELLING.items() if name in found), "weather")
+    return next((kind for name, kind in _TELLING.items() if name in found), "indoor")

@@ -125,7 +125,9 @@ def _city(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
         yield Finding("inventory", "warning", text, "add their devices to the inventory, or remove the points")
     if unclaimed:
         text = f"{unclaimed} devices send and belong to no point"
-        yield Finding("devices", "warning", text, "place them: `misto devices list --unclaimed`, or the board's page Devices")
+        yield Finding(
+            "devices", "warning", text, "place them: `misto devices list --unclaimed`, or the board's page Devices"
+        )
 
 
 def _services(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:

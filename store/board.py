@@ -226,6 +226,11 @@ def meters(connection: BoardConnection, site: str, kinds: list[str]) -> list[Row
     return _rows(connection, "meters", {"site": site, "kinds": kinds})
 
 
+def rooms(connection: BoardConnection, site: str, metrics: list[str]) -> list[Row]:
+    """A site's indoor points with the newest values of these metrics, and when the newest of them was measured."""
+    return _rows(connection, "rooms", {"site": site, "metrics": metrics})
+
+
 @dataclass(frozen=True)
 class DeviceHealth:
     """Devices that need somebody; each list holds columns of `device_health`, at most 200 rows."""

@@ -84,7 +84,9 @@ def claim(
     address: Address,
     point: Annotated[str | None, typer.Option(help="an existing point that no device is at")] = None,
     site: Annotated[str | None, typer.Option(help="instead of --point: an existing site, for a new point")] = None,
-    kind: Annotated[str | None, typer.Option(help="new point: electricity, heat, gas, water, bin, weather")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="new point: electricity, heat, gas, water, bin, weather, indoor")
+    ] = None,
     fraction: Annotated[str | None, typer.Option(help="new bin: mixed, paper, plastic, glass, bio")] = None,
     new_id: Annotated[str | None, typer.Option("--id", help="new point: its id; else made of the site's")] = None,
     interval: Annotated[str | None, typer.Option(help="new point: how often it is heard, for example 15m")] = None,

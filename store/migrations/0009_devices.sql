@@ -94,7 +94,7 @@ BEGIN
     ELSIF EXISTS (SELECT FROM point WHERE code = its_code) THEN
         RAISE EXCEPTION 'there is a point % already', its_code USING ERRCODE = 'MI002';
     ELSIF its_code !~ '^[a-z0-9][a-z0-9-]{0,62}$'
-          OR its_kind NOT IN ('electricity', 'heat', 'gas', 'water', 'bin', 'weather')
+          OR its_kind NOT IN ('electricity', 'heat', 'gas', 'water', 'bin', 'weather', 'indoor')
           OR (its_kind = 'bin') <> (its_fraction IS NOT NULL)
           OR its_fraction NOT IN ('mixed', 'paper', 'plastic', 'glass', 'bio')
           OR NOT its_interval_s BETWEEN 1 AND 31 * 86400 THEN

@@ -161,6 +161,18 @@ SELECT point_id, code, kind, name_en, name_uk FROM point
 WHERE site_id = %(site)s AND NOT retired AND kind = ANY (%(kinds)s)
 ORDER BY array_position(%(kinds)s::text[], kind), code;
 
+-- name: rooms
+SELECT p.point_id, p.code, p.name_en, p.name_uk, l.latest, l.time
+FROM point AS p
+LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_object('name', m.name, 'unit', m.unit, 'name_en', m.name_en, 'name_uk', m.name_uk,
+                                      'value', pl.value) ORDER BY m.metric_id) AS latest, max(pl.time) AS time
+    FROM point_latest AS pl JOIN metric AS m USING (metric_id)
+    WHERE pl.point_id = p.point_id AND m.name = ANY (%(metrics)s)
+) AS l ON true
+WHERE p.site_id = %(site)s AND NOT p.retired AND p.kind = 'indoor'
+ORDER BY p.code;
+
 -- name: devices_silent
 SELECT * FROM device_health
 WHERE state = 'claimed' AND silent AND code IS NOT NULL

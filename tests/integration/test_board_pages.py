@@ -321,6 +321,25 @@ def test_a_price_holds_from_its_day(client: httpx.Client, city: Database) -> Non
 # devices and the service itself
 
 
+def test_a_buildings_rooms_tell_their_climate(client: httpx.Client, city: Database) -> None:
+    city.execute(
+        "INSERT INTO point (code, site_id, kind, name_en, name_uk, interval_s)"
+        " VALUES ('room-12', 'building-0', 'indoor', 'Room 12', 'Кабінет 12', 900),"
+        " ('room-13', 'building-0', 'indoor', 'Room 13', 'Кабінет 13', 900)"
+    )
+    city.execute(
+        "INSERT INTO point_latest SELECT %s, metric_id, now(), value, 0, now() FROM metric"
+        " JOIN (VALUES ('temperature_c', 26.5), ('co2_ppm', 1450), ('battery_pct', 97)) AS v (name, value) USING (name)",
+        [point_id(city, "room-12")],
+    )
+    page = text_of(client.get("/buildings/building-0").text)
+    assert "Room 12: Temperature 26.5 °C ; " in page
+    assert "1,450 ppm" in page
+    assert "97" not in page.split("Room 12")[1]
+    assert "Room 13: no reading yet" in page
+    assert "Room" not in text_of(client.get("/buildings/building-1").text)
+
+
 def test_devices_that_need_somebody(client: httpx.Client, city: Database) -> None:
     some_trouble(city)
     html = client.get("/devices").text

@@ -20,7 +20,7 @@ from dashboards.board.visit import NAME_COOKIE, Visit, not_found
 from store import board as store
 from store.board import AlertFilter, Row
 
-KINDS = ["electricity", "heat", "gas", "water", "bin", "weather"]
+KINDS = ["electricity", "heat", "gas", "water", "bin", "weather", "indoor"]
 
 #: For how many hours an alert can be taken over; 0 = until it ends.
 REMIND_HOURS = [0, 4, 24, 72]

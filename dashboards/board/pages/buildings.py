@@ -17,6 +17,9 @@ from store.board import Row
 
 CARRIERS = list(MAIN_COUNTER)
 
+#: What people feel in a room.
+_ROOM_METRICS = ["temperature_c", "humidity_pct", "co2_ppm"]
+
 _DAYS = 30
 _HOURLY_SPAN = timedelta(days=3)
 
@@ -88,6 +91,7 @@ def one_building(visit: Visit) -> Response:
         building=building,
         uses=_in_order([use_of(row, building["floor_area_m2"]) for row in _consumption(visit, site)]),
         meters=meters,
+        rooms=store.rooms(visit.connection, building["id"], _ROOM_METRICS),
         alerts=store.place_alerts(visit.connection, site=site),
     )
 
