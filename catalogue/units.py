@@ -19,6 +19,7 @@ def _units() -> pint.UnitRegistry[Any]:
         "var = W",
         "kvarh = kWh",
         "Gcal = 1163 kWh",
+        "ppb = 1e-9",
     ):
         units.define(definition)
     return units

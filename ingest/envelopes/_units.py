@@ -69,6 +69,13 @@ _CONVERSIONS: dict[str, dict[str, tuple[float, float]]] = {
     "W/m2": {"irradiance": (1, 0)},
     "deg": {"angle": (1, 0)},
     "rad": {"angle": (57.29577951308232, 0)},
+    "lx": {"illuminance": (1, 0)},
+    "g": {"mass": (0.001, 0)},
+    "kg": {"mass": (1, 0)},
+    "t": {"mass": (1000, 0)},
+    "ug/m3": {"mass_concentration": (1, 0)},
+    "mg/m3": {"mass_concentration": (1000, 0)},
+    "ppb": {"concentration": (0.001, 0)},
     "dBm": {"dBm": (1, 0)},
     "dBW": {"dBm": (1, 30)},
     "dB": {"dB": (1, 0)},
@@ -85,6 +92,7 @@ CEFACT = {
     "MMT": "mm", "CMT": "cm", "MTR": "m", "KMT": "km", "INH": "in",
     "PAL": "Pa", "A97": "hPa", "HPA": "hPa", "MBR": "hPa", "KPA": "kPa", "BAR": "bar",
     "MTS": "m/s", "KMH": "km/h", "D54": "W/m2", "DD": "deg", "C81": "rad", "DBM": "dBm", "2N": "dB",
+    "LUX": "lx", "KGM": "kg", "GRM": "g", "TNE": "t", "GQ": "ug/m3", "GP": "mg/m3", "61": "ppb",
 }  # fmt: skip
 
 #: SenML's unit → symbol.
@@ -92,7 +100,8 @@ SENML = {
     **{name: name for name in (
         "m", "A", "K", "Hz", "rad", "Pa", "J", "W", "V", "m3", "l", "m/s", "m3/s", "l/s", "W/m2", "dB", "dBW",
         "count", "%RH", "%EL", "VA", "var", "vars", "kW", "kVA", "kvar", "Wh", "kWh", "varh", "kvarh", "mV", "mA",
-        "dBm", "ppm", "hPa", "mm", "cm", "km", "km/h")},
+        "dBm", "ppm", "hPa", "mm", "cm", "km", "km/h", "g", "kg", "ug/m3", "mg/m3", "ppb")},
+    "lux": "lx",
     "Cel": "degC", "/": "1", "/100": "%", "%": "%", "/1000": "‰", "deg": "deg",
 }  # fmt: skip
 
@@ -119,7 +128,7 @@ _OWN = {"pct": "%", "state": "1"}
 _METRICS = {
     name: (_quantity(metric), _CONVERSIONS[_OWN.get(metric.unit, metric.unit)][_quantity(metric)][0])
     for name, metric in metrics().items()
-    if _OWN.get(metric.unit, metric.unit) in _CONVERSIONS
+    if _quantity(metric) in _CONVERSIONS.get(_OWN.get(metric.unit, metric.unit), {})
 }
 
 

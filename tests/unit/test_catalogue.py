@@ -58,10 +58,11 @@ def test_metric_numbers_and_names_are_unique_and_end_in_their_unit() -> None:
         "kWh": "kwh", "kvarh": "kvarh", "W": "w", "var": "var", "VA": "va", "Hz": "hz", "V": "v", "A": "a",
         "degC": "c", "m3": "m3", "m3/h": "m3h", "bar": "bar", "pct": "pct", "mm": "mm", "deg": "deg", "ppm": "ppm",
         "hPa": "hpa", "m/s": "ms", "W/m2": "wm2", "dBm": "dbm", "dB": "db",
+        "lx": "lx", "kg": "kg", "ug/m3": "ugm3", "ppb": "ppb",
     }  # fmt: skip
     for metric in metrics().values():
         assert metric.range[0] < metric.range[1]
-        assert metric.en != metric.uk or metric.name == "co2_ppm"
+        assert metric.en != metric.uk or metric.name in {"co2_ppm", "pm1_ugm3", "pm2_5_ugm3", "pm10_ugm3"}
         if metric.unit in suffixes:
             assert metric.name.endswith(f"_{suffixes[metric.unit]}")
         else:

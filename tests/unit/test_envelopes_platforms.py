@@ -492,7 +492,7 @@ def test_ngsi_what_is_wrong_is_told_and_the_rest_is_kept() -> None:
     ]
     told = problems(found)
     assert len(told) == 4
-    assert told[0] == "fillingLevel: its unit 'KGM' is not known"
+    assert told[0] == "fillingLevel: its unit 'KGM' is none of fill_level_pct"
     assert "dateObserved" in told[1]
     assert found[0].unknown == ("weight",)
 
