@@ -31,7 +31,7 @@ def _optional(schema: core_schema.CoreSchema) -> core_schema.TypedDictField:
 # A typed dictionary of all metrics, checked by pydantic's core: the fast way for what is right in every part.
 _text = core_schema.str_schema(strict=True)
 _number = core_schema.float_schema(strict=True, allow_inf_nan=False)
-_validate = SchemaValidator(
+read_valid = SchemaValidator(
     core_schema.typed_dict_schema(
         {
             "device": _optional(_text),
@@ -61,7 +61,7 @@ def _looks_like(content: Any) -> bool:
 
 def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
     try:
-        content = cast(dict[str, Any], _validate(payload))
+        content = cast(dict[str, Any], read_valid(payload))
     except ValidationError:
         value = json_value(payload)
         if isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("readings"), list)):
