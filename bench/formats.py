@@ -67,7 +67,8 @@ def tts(count: int) -> list[Message]:
             "correlation_ids": ["gs:uplink:01HZY2Y3Q5XW1B8R0T1J7K2M3N"],
             "received_at": told,
             "uplink_message": {
-                "session_key_id": "AYfg8rhha5n+FWx0ZaAprA==", "f_port": 85, "f_cnt": number, "frm_payload": "A2dyAASCwAMFAAA=",
+                "session_key_id": "AYfg8rhha5n+FWx0ZaAprA==", "f_port": 85, "f_cnt": number,
+                "frm_payload": "A2dyAASCwAMFAAA=",
                 "decoded_payload": {"battery": 87, "temperature": 11.4, "distance": 960, "position": "normal"},
                 "rx_metadata": gateways,
                 "settings": {
@@ -88,9 +89,9 @@ def zigbee2mqtt(count: int) -> list[Message]:
 
     def one(device: int, at: datetime, number: int) -> tuple[str, object]:
         return f"zigbee2mqtt/school 7/plug {device}", {
-            "child_lock": "UNLOCK", "countdown": 0, "current": 0.43, "energy": 48.21 + number, "indicator_mode": "off/on",
-            "last_seen": at.isoformat(timespec="milliseconds"), "linkquality": 149, "power": 96, "power_outage_memory":
-            "restore", "state": "ON", "update": {"installed_version": 192, "latest_version": 192, "state": "idle"},
+            "child_lock": "UNLOCK", "countdown": 0, "current": 0.43, "energy": 48.21 + number,
+            "indicator_mode": "off/on", "last_seen": at.isoformat(timespec="milliseconds"), "linkquality": 149,
+            "power": 96, "power_outage_memory": "restore", "state": "ON", "update": {"installed_version": 192, "latest_version": 192, "state": "idle"},
             "voltage": 229,
         }  # fmt: skip
 
@@ -102,8 +103,8 @@ def wmbusmeters(count: int) -> list[Message]:
 
     def one(device: int, at: datetime, number: int) -> tuple[str, object]:
         return f"wmbusmeters/heat-{device:04d}", {
-            "_": "telegram", "media": "heat", "meter": "kamheat", "name": f"heat-{device:04d}", "id": f"{67000000 + device}",
-            "status": "OK", "total_energy_consumption_kwh": 48213.71 + number, "total_volume_m3": 1234.56,
+            "_": "telegram", "media": "heat", "meter": "kamheat", "name": f"heat-{device:04d}",
+            "id": f"{67000000 + device}", "status": "OK", "total_energy_consumption_kwh": 48213.71 + number, "total_volume_m3": 1234.56,
             "volume_flow_m3h": 0.413, "t1_temperature_c": 71.4, "t2_temperature_c": 48.2, "power_kw": 11.1,
             "target_energy_kwh": 47810.2, "target_date": "2026-01-31", "timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "device": "rtlwmbus[00000001]", "rssi_dbm": -83,

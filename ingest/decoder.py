@@ -97,7 +97,9 @@ class Decoder:
         if not payload:
             raise Undecodable(Reason.EMPTY, "the message has no content")
         if len(payload) > MAX_PAYLOAD_BYTES:
-            raise Undecodable(Reason.TOO_LARGE, f"it has {len(payload)} bytes; {MAX_PAYLOAD_BYTES} are read at the most")
+            raise Undecodable(
+                Reason.TOO_LARGE, f"it has {len(payload)} bytes; {MAX_PAYLOAD_BYTES} are read at the most"
+            )
         envelope = self._by_topic.get(message.topic) or self._envelope(message, explanation)
         if explanation is not None:
             explanation.envelope = envelope.title

@@ -86,8 +86,9 @@ class Profile:
         self.id = file.id
         self.envelopes = tuple(file.envelopes if envelopes is None else envelopes)
         self.names = tuple(folded(name) for name in (file.id, *file.recognise.names))
-        self._families = tuple(folded(name) for name in file.recognise.family)
-        self._telling = [path_of(name) for name in file.recognise.fields]
+        self.families = tuple(folded(name) for name in file.recognise.family)
+        self.telling = [path_of(name) for name in file.recognise.fields]
+        self._inside = tuple(file.inside)
         self._zone = zone
         self._codec = Codec(file.codec) if file.codec else None
         self._plan = _Plan(file.fields, file.suspect_if)
@@ -146,19 +147,17 @@ class Profile:
             get(fields, path) for path, _, _ in self._series
         )
 
-    def field_score(self, fields: Mapping[str, Any], names: list[str]) -> tuple[int, int, int] | None:
-        """How particularly the message's fields, with the folded model names told, are this profile's; None: not.
+    def is_of_family(self, names: list[str]) -> bool:
+        """True if the folded model names told are of this profile's family, or it asks for none."""
+        return not self.families or any(want in name for want in self.families for name in names)
 
-        First counts a family that is told, then how deep the deepest field lies, then how many there are.
-        """
-        if not self._telling:
-            return None
-        if self._families and not any(want in name for want in self._families for name in names):
-            return None
+    def fits(self, fields: Mapping[str, Any]) -> bool:
+        """True if the message has all fields by which this profile's devices are known."""
         fields = self._unwrap(fields)
-        if any(get(fields, path) is None for path in self._telling):
-            return None
-        return int(bool(self._families)), max(map(len, self._telling)), len(self._telling)
+        for path in self.telling:  # noqa: SIM110  (a generator would cost more than what it looks at)
+            if get(fields, path) is None:
+                return False
+        return True
 
     def _content(self, uplink: Uplink) -> tuple[Mapping[str, Any], Problems]:
         fields = self._unwrap(uplink.fields)
@@ -168,7 +167,7 @@ class Profile:
         return found, [(Reason.BAD_VALUE, f"data: {sentence}") for sentence in wrong]
 
     def _unwrap(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        for name in self.file.inside:
+        for name in self._inside:
             inner = fields.get(name)
             if isinstance(inner, dict):
                 return inner
