@@ -91,7 +91,8 @@ def zigbee2mqtt(count: int) -> list[Message]:
         return f"zigbee2mqtt/school 7/plug {device}", {
             "child_lock": "UNLOCK", "countdown": 0, "current": 0.43, "energy": 48.21 + number,
             "indicator_mode": "off/on", "last_seen": at.isoformat(timespec="milliseconds"), "linkquality": 149,
-            "power": 96, "power_outage_memory": "restore", "state": "ON", "update": {"installed_version": 192, "latest_version": 192, "state": "idle"},
+            "power": 96, "power_outage_memory": "restore", "state": "ON",
+            "update": {"installed_version": 192, "latest_version": 192, "state": "idle"},
             "voltage": 229,
         }  # fmt: skip
 
@@ -104,7 +105,8 @@ def wmbusmeters(count: int) -> list[Message]:
     def one(device: int, at: datetime, number: int) -> tuple[str, object]:
         return f"wmbusmeters/heat-{device:04d}", {
             "_": "telegram", "media": "heat", "meter": "kamheat", "name": f"heat-{device:04d}",
-            "id": f"{67000000 + device}", "status": "OK", "total_energy_consumption_kwh": 48213.71 + number, "total_volume_m3": 1234.56,
+            "id": f"{67000000 + device}", "status": "OK",
+            "total_energy_consumption_kwh": 48213.71 + number, "total_volume_m3": 1234.56,
             "volume_flow_m3h": 0.413, "t1_temperature_c": 71.4, "t2_temperature_c": 48.2, "power_kw": 11.1,
             "target_energy_kwh": 47810.2, "target_date": "2026-01-31", "timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "device": "rtlwmbus[00000001]", "rssi_dbm": -83,
