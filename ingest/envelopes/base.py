@@ -123,8 +123,8 @@ def json_value(payload: bytes) -> Any:
         value = from_json(payload, cache_strings="keys")
     except ValueError:
         value = _tolerant(payload)
-    # Without that many brackets it cannot be that deep: walking through it would cost more than parsing.
-    if payload.count(b"{") + payload.count(b"[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
+    # With fewer brackets it cannot be that deep: walking through it would cost more than parsing.
+    if payload.count(b"{") + payload.count(b"[") >= _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
         raise Undecodable(Reason.BAD_STRUCTURE, f"it is nested more than {_MAX_DEPTH} deep")
     return value
 
