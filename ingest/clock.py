@@ -70,11 +70,12 @@ def settle_time(device_us: int | None, received_us: int) -> tuple[int, TimeSourc
 
 
 def _local_us(moment: datetime, zone: ZoneInfo, near_us: int | None) -> int:
-    first = _us(moment.replace(tzinfo=zone, fold=0))
-    second = _us(moment.replace(tzinfo=zone, fold=1))
-    if first == second or near_us is None or abs(first - near_us) <= abs(second - near_us):
+    again = moment.replace(fold=1)
+    first = _us(moment.replace(tzinfo=zone))
+    if near_us is None or zone.utcoffset(moment) == zone.utcoffset(again):
         return first
-    return second
+    second = _us(again.replace(tzinfo=zone))
+    return first if abs(first - near_us) <= abs(second - near_us) else second
 
 
 def _us(moment: datetime) -> int:

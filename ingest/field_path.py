@@ -55,8 +55,10 @@ class Paths:
             node = found[before]
             if node is None:
                 add(None)
-            elif isinstance(node, dict) and isinstance(step, str):
-                add(node.get(step))
+            elif isinstance(step, str):
+                add(node.get(step) if isinstance(node, dict) else None)
+            elif isinstance(node, list):
+                add(node[step] if step < len(node) else None)
             else:
                 add(get(node, (step,)))
         return found

@@ -24,6 +24,9 @@ Problems = list[tuple[Reason, str]]
 _Place = tuple[str, int | None]
 _HERE: _Place = ("", None)
 
+#: Without bool, which is a kind of int.
+_NUMBERS = frozenset({int, float})
+
 
 @dataclass(slots=True)
 class Mapped:
@@ -271,8 +274,9 @@ def _apply(
         value = values[at]
         if value is None:
             continue
-        if plain and own is not None and type(value) is float:
-            result = value if convert is None else convert(value)
+        # What is no finite number, or too large for a float, is told below.
+        if plain and own is not None and type(value) in _NUMBERS and -1e300 < value < 1e300:
+            result = float(value) if convert is None else convert(float(value))
             if isfinite(result):
                 own.metrics[metric] = result
                 continue

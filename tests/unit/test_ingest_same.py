@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from catalogue.inventory import normal_address
+from ingest.clock import parse_time_us
 from ingest.decoder import Decoder, Explanation
 from ingest.envelopes import Uplink, all_envelopes
 from ingest.envelopes.base import device_address, json_value
@@ -122,7 +123,7 @@ def test_an_address_is_the_same_when_it_is_told_again(told: str) -> None:
     assert answers[0] in (normal_address(told), Reason.NO_DEVICE)
 
 
-@given(st.sampled_from(sorted(PROFILES)), st.floats())
+@given(st.sampled_from(sorted(PROFILES)), st.floats() | st.integers(-(10**400), 10**400))
 def test_a_number_gives_the_same_reading_as_its_text(profile_id: str, value: float) -> None:
     """A number takes a profile's short way, a text that says the same the long one."""
     profile = PROFILES[profile_id]
@@ -203,3 +204,19 @@ def test_explaining_changes_nothing(topic: str, value: dict[str, object]) -> Non
         except IngestError as error:
             told.append(f"{type(error).__name__}: {error}")
     assert told[0] == told[1]
+
+
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1))  # noqa: DTZ001
+    | st.integers(0, 3 * 3600).map(lambda s: datetime(2026, 10, 25, 1, 30) + timedelta(seconds=s))  # noqa: DTZ001
+    | st.integers(0, 3 * 3600).map(lambda s: datetime(2026, 3, 29, 1, 30) + timedelta(seconds=s)),  # noqa: DTZ001
+    st.integers(-4 * 3600, 4 * 3600),
+    st.sampled_from(["Europe/Kyiv", "Australia/Lord_Howe", "America/St_Johns", "UTC"]),
+)
+@example(datetime(2026, 10, 25, 3, 30), 3500, "Europe/Kyiv")  # noqa: DTZ001
+def test_a_local_time_is_the_nearer_of_both_it_can_be(moment: datetime, from_there_s: int, zone: str) -> None:
+    its = ZoneInfo(zone)
+    both = [round(moment.replace(tzinfo=its, fold=fold).timestamp() * 1e6) for fold in (0, 1)]
+    near_us = both[0] + from_there_s * 1_000_000
+    assert parse_time_us(moment.isoformat(), its, near_us) == min(both, key=lambda us: abs(us - near_us))
+    assert parse_time_us(moment.isoformat(), its) == both[0]
