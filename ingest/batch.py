@@ -48,6 +48,8 @@ class DecodedBatch:
 #: packet id → digest and first time of reception in microseconds, of messages without a time of their own.
 Deliveries = dict[int, tuple[bytes, int]]
 
+_DEVICE = TimeSource.DEVICE
+
 # What the status of a device tells of fields that nobody understood.
 _MOST_UNKNOWN_FIELDS = 50
 _LONGEST_FIELD_NAME = 100
@@ -64,13 +66,14 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
     devices: dict[int, Seen] = {}
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    unset_clocks = 0
+    unset_clocks = stored = 0
     for index, message in enumerate(messages):
         if message.duplicate and message.packet_id in deliveries:
             first_digest, first_us = deliveries[message.packet_id]
             if first_digest == digest(message):
                 message.received_us = first_us
-        source = Source(message.topic, message.payload, message.received_us / 1e6)
+        received_us = message.received_us
+        source = Source(message.topic, message.payload, received_us / 1e6)
         sources.append(source)
         try:
             parts = decoder.decode(message)
@@ -87,6 +90,27 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
             _remember(message, deliveries, marks)
             continue
         problems = parts[0].problems if len(parts) == 1 else [item for part in parts for item in part.problems]
+        all_timed, clock_unset = True, False
+        for part in parts:
+            if part.time_source is not _DEVICE:
+                all_timed = False
+                clock_unset = clock_unset or part.time_source is TimeSource.UNSET_CLOCK
+            readings = part.readings
+            rows += readings
+            times += [part.time_us] * len(readings)
+            origins += [index] * len(readings)
+            seen = devices.get(part.device.device_id)
+            if seen is None:
+                seen = devices[part.device.device_id] = Seen()
+            seen.messages += 1
+            seen.envelope = part.envelope
+            if received_us > seen.received_us:
+                seen.received_us = received_us
+            if part.time_us > seen.event_us:
+                seen.event_us = part.time_us
+            if part.unknown_fields and len(seen.unknown_fields) < _MOST_UNKNOWN_FIELDS:
+                names = part.unknown_fields[:_MOST_UNKNOWN_FIELDS]
+                seen.unknown_fields.update(storable(name, _LONGEST_FIELD_NAME) for name in names)
         if problems:
             detail = "; ".join(text for _, text in problems)
             reason: Reason = problems[0][0]
@@ -94,22 +118,12 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
             reasons[reason] += 1
             outcomes["partly_quarantined"] += 1
         else:
-            outcomes["stored"] += 1
-        if problems or any(part.time_source is not TimeSource.DEVICE for part in parts):
-            unset_clocks += any(part.time_source is TimeSource.UNSET_CLOCK for part in parts)
+            stored += 1
+        if problems or not all_timed:
+            unset_clocks += clock_unset
             _remember(message, deliveries, marks)
-        for part in parts:
-            times.extend([part.time_us] * len(part.readings))
-            origins.extend([index] * len(part.readings))
-            rows.extend(part.readings)
-            seen = devices.setdefault(part.device.device_id, Seen())
-            seen.received_us = max(seen.received_us, message.received_us)
-            seen.event_us = max(seen.event_us, part.time_us)
-            seen.messages += 1
-            seen.envelope = part.envelope
-            if part.unknown_fields and len(seen.unknown_fields) < _MOST_UNKNOWN_FIELDS:
-                names = part.unknown_fields[:_MOST_UNKNOWN_FIELDS]
-                seen.unknown_fields.update(storable(name, _LONGEST_FIELD_NAME) for name in names)
+    if stored:
+        outcomes["stored"] = stored
     points, metric_ids, values, qualities = zip(*rows, strict=True) if rows else ((), (), (), ())
     batch = ReadingBatch(
         np.array(times, np.int64),

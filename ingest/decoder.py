@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from catalogue.geometry import fill_from_distance
 from catalogue.inventory import normal_address
-from catalogue.metrics import Metric, Quality, metrics
+from catalogue.metrics import Quality, metrics
 from ingest.clock import TimeSource, settle_time
 from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.envelopes.base import json_value
@@ -23,8 +23,11 @@ from store.text import storable
 #: Larger than any sensor's message; what is larger is kept, but not parsed.
 MAX_PAYLOAD_BYTES = 256 * 1024
 
-_METRICS: Mapping[str, Metric] = metrics()
-_FILL = _METRICS["fill_level_pct"].id
+#: Metric → its number in the database and its plausible range.
+_METRICS = {metric.name: (metric.id, *metric.range) for metric in metrics().values()}
+_FILL, _, _ = _METRICS["fill_level_pct"]
+_DEVICE = TimeSource.DEVICE
+_SUSPECT = int(Quality.SUSPECT)
 
 
 class Registry(Protocol):
@@ -90,26 +93,28 @@ class Decoder:
 
         Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted) if there is nothing to be read at all.
         """
-        told = explanation or Explanation()
-        if not message.payload:
+        payload = message.payload
+        if not payload:
             raise Undecodable(Reason.EMPTY, "the message has no content")
-        if len(message.payload) > MAX_PAYLOAD_BYTES:
+        if len(payload) > MAX_PAYLOAD_BYTES:
             raise Undecodable(
-                Reason.TOO_LARGE, f"it has {len(message.payload)} bytes; {MAX_PAYLOAD_BYTES} are read at the most"
+                Reason.TOO_LARGE, f"it has {len(payload)} bytes; {MAX_PAYLOAD_BYTES} are read at the most"
             )
-        envelope = self._envelope(message, told)
-        told.envelope = envelope.title
+        envelope = self._by_topic.get(message.topic) or self._envelope(message, explanation)
+        if explanation is not None:
+            explanation.envelope = envelope.title
         parts: list[Decoded] = []
         refused: list[Undecodable] = []
         nothing: NotAReading | None = None
-        for item in envelope.decode(message.topic, message.payload, message.received_us):
-            told.address = item.address
+        for item in envelope.decode(message.topic, payload, message.received_us):
+            if explanation is not None:
+                explanation.address = item.address
             if isinstance(item, Announcement):
                 self._registry.announced(item.address, item.facts)
                 nothing = nothing or NotAReading(f"{envelope.title} tells about the device {item.address}")
                 continue
             try:
-                parts += self._place(message, envelope, item, told)
+                parts += self._place(message, envelope, item, explanation)
             except NotAReading as error:
                 nothing = nothing or error
             except Undecodable as error:
@@ -119,16 +124,16 @@ class Decoder:
             if refused:
                 raise refused[0]
             raise nothing or Undecodable(Reason.EMPTY, f"it is an empty list, where {envelope.title} has readings")
-        parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
+        if refused:
+            parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
         return parts
 
-    def _envelope(self, message: Message, told: Explanation) -> Envelope:
-        known = self._by_topic.get(message.topic)
-        if known is not None:
-            return known
+    def _envelope(self, message: Message, told: Explanation | None) -> Envelope:
+        """The envelope of a topic that was not seen before, or of one that nobody owns."""
         for envelope in self._envelopes:
             if envelope.owns_topic(message.topic):
-                told.envelope_why = f"the topic {message.topic} is its own"
+                if told is not None:
+                    told.envelope_why = f"the topic {message.topic} is its own"
                 if len(self._by_topic) >= 1_000_000:  # topics are input: their memory has an end
                     self._by_topic.clear()
                 self._by_topic[message.topic] = envelope
@@ -141,34 +146,37 @@ class Decoder:
             ) from None
         for envelope in self._envelopes:
             if envelope.looks_like(content):
-                told.envelope_why = "its content is built so"
+                if told is not None:
+                    told.envelope_why = "its content is built so"
                 return envelope
         raise Undecodable(
             Reason.UNKNOWN_ENVELOPE, f"neither the topic {message.topic!r} nor the content is of a known format"
         )
 
-    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation) -> list[Decoded]:
+    def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation | None) -> list[Decoded]:
         device, address = self._device(uplink.address, uplink.channel)
         profile = None
         if uplink.metrics is not None:
-            told.profile_why = "none is needed: the fields are Misto's own metrics"
-            results = [Mapped(dict(uplink.metrics), uplink.unknown)]
+            if told is not None:
+                told.profile_why = "none is needed: the fields are Misto's own metrics"
+            results = [Mapped(uplink.metrics, uplink.unknown)]
         else:
             profile = self._profile(envelope, uplink, device, told)
             results = profile.map(uplink, report_unknown=self._look_through(uplink.address))
-        problems = [*uplink.problems, *results[0].problems]
-        if not any(mapped.metrics for mapped in results) and not uplink.signal:
+        first = results[0]
+        problems = [*uplink.problems, *first.problems] if uplink.problems or first.problems else []
+        signal = uplink.signal
+        if not signal and not first.metrics and not any(mapped.metrics for mapped in results):
             if problems:
                 raise Undecodable(problems[0][0], "; ".join(detail for _, detail in problems))
             if profile is not None and profile.understands(uplink):
                 raise NotAReading(f"a message without readings, as the profile {profile.id} knows them")
             raise Undecodable(Reason.NO_READINGS, "it holds no field that is a reading")
-        if uplink.signal and results[0].time_us is not None:
+        if signal and first.time_us is not None:
             results.insert(0, Mapped({}))  # the signal is of now, what the message tells of earlier
         parts: list[Decoded] = []
         refused: list[Undecodable] = []
         nothing: NotAReading | None = None
-        signal = uplink.signal
         for mapped in results:
             place = self._device(uplink.address, mapped.channel) if mapped.channel else (device, address)
             try:
@@ -180,8 +188,10 @@ class Decoder:
                 refused.append(error)
         if not parts:
             raise refused[0] if refused else nothing or Undecodable(Reason.NO_READINGS, "it holds no reading")
-        parts[0].problems += problems
-        parts[0].problems += [(error.reason, error.detail) for error in refused]
+        if problems:
+            parts[0].problems += problems
+        if refused:
+            parts[0].problems += [(error.reason, error.detail) for error in refused]
         return parts
 
     def _part(
@@ -197,28 +207,27 @@ class Decoder:
     ) -> Decoded:
         """One channel's readings at one moment."""
         time_us, source = settle_time(uplink.time_us if mapped.time_us is None else mapped.time_us, message.received_us)
-        if source is not TimeSource.DEVICE and message.retained:
+        if message.retained and source is not _DEVICE:
             # The broker sends it at every new session; without a time of its own it would count again each time.
             raise NotAReading("a retained message without a time")
-        found = mapped.metrics
+        profile_id = None if profile is None else profile.id
         if device is None:
-            kind = profile.file.kind if profile is not None else _kind_of(found)
+            kind = profile.file.kind if profile is not None else _kind_of(mapped.metrics)
             guess = {
                 "envelope": envelope.name,
-                "metrics": sorted(found),
+                "metrics": sorted(mapped.metrics),
                 "names": [storable(name, 100) for name in uplink.profile_names],
             }
-            device = self._registry.unclaimed(address, profile.id if profile else None, kind, guess)
+            device = self._registry.unclaimed(address, profile_id, kind, guess)
         channel = mapped.channel or uplink.channel
         assignment = _assignment_at(device, time_us, channel if address == uplink.address else "")
         if assignment is None:
             raise Undecodable(
                 Reason.NOT_ASSIGNED, "at its time the device was assigned to no point; see valid_from and valid_to"
             )
-        readings = _readings({**signal, **found}, assignment, uplink.quality, uplink.suspect | mapped.suspect)
-        return Decoded(
-            time_us, source, envelope.name, device, readings, [], mapped.unknown, profile.id if profile else None
-        )
+        found = {**signal, **mapped.metrics} if signal else mapped.metrics
+        readings = _readings(found, assignment, uplink.quality, uplink.suspect | mapped.suspect)
+        return Decoded(time_us, source, envelope.name, device, readings, [], mapped.unknown, profile_id)
 
     def _device(self, address: str, channel: str) -> tuple[RegisteredDevice | None, str]:
         """The device, and its address. A channel that its device has no point for is a device of its own."""
@@ -231,7 +240,7 @@ class Decoder:
         return self._registry.device(address), address
 
     def _profile(
-        self, envelope: Envelope, uplink: Uplink, device: RegisteredDevice | None, told: Explanation
+        self, envelope: Envelope, uplink: Uplink, device: RegisteredDevice | None, told: Explanation | None
     ) -> Profile:
         if device is not None and device.profile is not None:
             profile = self._profiles.get(device.profile)
@@ -240,11 +249,13 @@ class Decoder:
                     Reason.UNKNOWN_PROFILE,
                     f"the inventory gives it the profile {device.profile!r}, which does not exist",
                 )
-            told.profile, told.profile_why = profile.id, "the inventory says so"
+            if told is not None:
+                told.profile, told.profile_why = profile.id, "the inventory says so"
             return profile
         found = self._recogniser.find(envelope.name, uplink)
         if found is not None:
-            told.profile, told.profile_why = found.id, "its model name or its fields fit"
+            if told is not None:
+                told.profile, told.profile_why = found.id, "its model name or its fields fit"
             return found
         names = ", ".join(uplink.profile_names) or "none told"
         keys = ", ".join(list(uplink.fields)[:12])
@@ -284,18 +295,17 @@ def _assignment_at(device: RegisteredDevice, time_us: int, channel: str) -> Assi
 def _readings(
     found: Mapping[str, float], assignment: Assignment, quality: Quality, suspect: frozenset[str]
 ) -> list[tuple[int, int, float, int]]:
-    point_id = assignment.point_id
+    point_id, told = assignment.point_id, int(quality)
     readings = []
     for name, value in found.items():
-        metric = _METRICS[name]
-        low, high = metric.range
+        metric_id, low, high = _METRICS[name]
         trusted = low <= value <= high and name not in suspect
-        readings.append((point_id, metric.id, value, int(quality if trusted else Quality.SUSPECT)))
-    if "distance_mm" in found and "fill_level_pct" not in found and assignment.geometry is not None:
+        readings.append((point_id, metric_id, value, told if trusted else _SUSPECT))
+    if assignment.geometry is not None and "distance_mm" in found and "fill_level_pct" not in found:
         fill, plausible = fill_from_distance(found["distance_mm"], assignment.geometry)
         # A bin that lies on its side shows its wall.
         trusted = plausible and not found.get("tilted") and "distance_mm" not in suspect
-        readings.append((point_id, _FILL, fill, int(quality if trusted else Quality.SUSPECT)))
+        readings.append((point_id, _FILL, fill, told if trusted else _SUSPECT))
     return readings
 
 

@@ -32,6 +32,38 @@ def get(fields: Any, path: Path) -> Any:
     return node
 
 
+class Paths:
+    """Many paths, read from a message at once: what they have in common is walked once."""
+
+    def __init__(self) -> None:
+        self._places: dict[Path, int] = {(): 0}
+        self._steps: list[tuple[int, Step]] = []
+
+    def place(self, path: Path) -> int:
+        """Where the value of this path stands in what `read` returns."""
+        known = self._places.get(path)
+        if known is None:
+            self._steps.append((self.place(path[:-1]), path[-1]))
+            known = self._places[path] = len(self._steps)
+        return known
+
+    def read(self, fields: Any) -> list[Any]:
+        """The values of all paths, as `get` finds them, by their places."""
+        found = [fields]
+        add = found.append
+        for before, step in self._steps:
+            node = found[before]
+            if node is None:
+                add(None)
+            elif isinstance(step, str):
+                add(node.get(step) if isinstance(node, dict) else None)
+            elif isinstance(node, list):
+                add(node[step] if step < len(node) else None)
+            else:
+                add(get(node, (step,)))
+        return found
+
+
 def leaves(node: Any, path: Path = ()) -> Iterator[Path]:
     """The paths of everything that is neither a list nor an object with content."""
     if isinstance(node, dict) and node:

@@ -10,6 +10,8 @@ def number(value: object) -> float:
 
     Raises ValueError with what is wrong.
     """
+    if type(value) is float and isfinite(value):
+        return value
     if isinstance(value, str):
         text = value.strip().removesuffix("%").rstrip().replace(",", ".", 1)
         try:

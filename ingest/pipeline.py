@@ -250,4 +250,4 @@ class Pipeline:
 
 
 def _size(messages: list[Message]) -> int:
-    return sum(len(message.topic) + len(message.payload) for message in messages)
+    return sum([len(message.topic) + len(message.payload) for message in messages])

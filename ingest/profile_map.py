@@ -12,16 +12,20 @@ from ingest.clock import CLOCK_SET_SINCE_US, parse_time_us
 from ingest.codec import Codec
 from ingest.envelopes.base import Uplink
 from ingest.errors import Reason
-from ingest.field_path import Path, dotted, get, leaves, path_of
+from ingest.field_path import Path, Paths, dotted, get, leaves, path_of
 from ingest.numbers import number
 from ingest.profile_file import FieldMap, ProfileFile, Series, SuspectIf
 from ingest.sent_units import sent_unit
-from ingest.units import converter
+from ingest.units import converter, same
 
 Problems = list[tuple[Reason, str]]
 
 #: Where a device is, in `Profile.map`'s result: its channel, and the moment (None: the uplink's).
 _Place = tuple[str, int | None]
+_HERE: _Place = ("", None)
+
+#: Without bool, which is a kind of int.
+_NUMBERS = frozenset({int, float})
 
 
 @dataclass(slots=True)
@@ -38,13 +42,43 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
+    """A field's way to its metric. Numbers are places in what the plan's paths read; None: the profile has no such."""
+
     path: Path
     name: str
+    at: int
     convert: Callable[[float], float]
-    unit_path: Path
-    plus: tuple[Path, ...]
-    only_if: tuple[tuple[Path, list[str | float]], ...]
+    unit_at: int | None
+    plus_at: tuple[int, ...]
+    only_if_at: tuple[tuple[int, list[str | float]], ...]
     spec: FieldMap
+    used: tuple[Path, ...]
+
+
+class _Plan:
+    """How a set of fields is read: every path once, then rule by rule.
+
+    `rules` are (place of the value, whether a number needs nothing but `convert`, None for nothing at all, metric,
+    rule).
+    """
+
+    def __init__(self, fields: Mapping[str, FieldMap], suspect: Iterable[SuspectIf]) -> None:
+        self.paths = Paths()
+        self.own = [_rule(name, spec, self.paths) for name, spec in fields.items()]
+        self.rules = [
+            (rule.at, _is_plain(rule.spec), None if rule.convert is same else rule.convert, rule.spec.metric, rule)
+            for rule in self.own
+        ]
+        self.suspect = [(self.paths.place(path_of(spec.field)), spec) for spec in suspect]
+
+    def doubted(self, values: list[Any]) -> frozenset[str]:
+        """The metrics that the device itself tells to be wrong."""
+        metrics: set[str] = set()
+        for at, spec in self.suspect:
+            value = values[at]
+            if value is not None and _holds(value, spec):
+                metrics.update(spec.metrics)
+        return frozenset(metrics)
 
 
 class Profile:
@@ -55,18 +89,21 @@ class Profile:
         self.id = file.id
         self.envelopes = tuple(file.envelopes if envelopes is None else envelopes)
         self.names = tuple(folded(name) for name in (file.id, *file.recognise.names))
-        self._families = tuple(folded(name) for name in file.recognise.family)
-        self._telling = [path_of(name) for name in file.recognise.fields]
+        self.families = tuple(folded(name) for name in file.recognise.family)
+        self.telling = [path_of(name) for name in file.recognise.fields]
+        self._inside = tuple(file.inside)
         self._zone = zone
         self._codec = Codec(file.codec) if file.codec else None
-        self._rules = _rules(file.fields)
-        self._suspect = [(path_of(spec.field), spec) for spec in file.suspect_if]
-        self._series = [(path_of(name), spec, _rules(spec.fields) or self._rules) for name, spec in file.series.items()]
-        covered = {path_of(name) for name in file.ignored} | {path for path, _ in self._suspect}
-        self._covered = _cover(covered, self._rules) | {path for path, _, _ in self._series}
+        self._plan = _Plan(file.fields, file.suspect_if)
+        self._series = [
+            (path_of(name), spec, _Plan(spec.fields, file.suspect_if) if spec.fields else self._plan)
+            for name, spec in file.series.items()
+        ]
+        covered = {path_of(name) for name in file.ignored} | {path_of(spec.field) for spec in file.suspect_if}
+        self._covered = _cover(covered, self._plan) | {path for path, _, _ in self._series}
         self._item_covered = [
-            _cover(covered, rules) | {path_of(name) for name in (spec.time, spec.unit) if name}
-            for _, spec, rules in self._series
+            _cover(covered, plan) | {path_of(name) for name in (spec.time, spec.unit) if name}
+            for _, spec, plan in self._series
         ]
 
     def map(self, uplink: Uplink, *, report_unknown: bool = True) -> list[Mapped]:
@@ -77,16 +114,18 @@ class Profile:
         """
         fields, problems = self._content(uplink)
         first = Mapped({}, problems=problems)
-        places: dict[_Place, Mapped] = {("", None): first}
-        self._apply(self._rules, fields, places, None, problems)
+        places: dict[_Place, Mapped] = {_HERE: first}
+        values = self._plan.paths.read(fields)
+        _apply(self._plan, values, places, first, None, problems)
         unknown = list(self._unknown(fields, self._covered)) if report_unknown else []
-        for index, (path, spec, rules) in enumerate(self._series):
+        for index, (path, spec, plan) in enumerate(self._series):
             items = get(fields, path)
             if items is not None:
-                self._map_series(index, spec, rules, items, places, problems, unknown, report_unknown)
-        first.unknown = tuple(dict.fromkeys(unknown))
-        if self._suspect and any(result.time_us is None for result in places.values()):
-            suspect = self._suspicious(fields, problems)
+                self._map_series(index, spec, plan, items, places, problems, unknown, report_unknown)
+        if unknown:
+            first.unknown = tuple(dict.fromkeys(unknown))
+        if self._plan.suspect:
+            suspect = self._plan.doubted(values)
             for result in places.values() if suspect else ():
                 if result.time_us is None:
                     result.suspect |= suspect
@@ -107,23 +146,21 @@ class Profile:
 
     def has_any(self, fields: Mapping[str, Any]) -> bool:
         """True if the message has a field that this profile maps."""
-        return any(get(fields, rule.path) is not None for rule in self._rules) or any(
+        return any(get(fields, rule.path) is not None for rule in self._plan.own) or any(
             get(fields, path) for path, _, _ in self._series
         )
 
-    def field_score(self, fields: Mapping[str, Any], names: list[str]) -> tuple[int, int, int] | None:
-        """How particularly the message's fields, with the folded model names told, are this profile's; None: not.
+    def is_of_family(self, names: list[str]) -> bool:
+        """True if the folded model names told are of this profile's family, or it asks for none."""
+        return not self.families or any(want in name for want in self.families for name in names)
 
-        First counts a family that is told, then how deep the deepest field lies, then how many there are.
-        """
-        if not self._telling:
-            return None
-        if self._families and not any(want in name for want in self._families for name in names):
-            return None
+    def fits(self, fields: Mapping[str, Any]) -> bool:
+        """True if the message has all fields by which this profile's devices are known."""
         fields = self._unwrap(fields)
-        if any(get(fields, path) is None for path in self._telling):
-            return None
-        return int(bool(self._families)), max(map(len, self._telling)), len(self._telling)
+        for path in self.telling:  # noqa: SIM110  (a generator would cost more than what it looks at)
+            if get(fields, path) is None:
+                return False
+        return True
 
     def _content(self, uplink: Uplink) -> tuple[Mapping[str, Any], Problems]:
         fields = self._unwrap(uplink.fields)
@@ -133,51 +170,17 @@ class Profile:
         return found, [(Reason.BAD_VALUE, f"data: {sentence}") for sentence in wrong]
 
     def _unwrap(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        for name in self.file.inside:
+        for name in self._inside:
             inner = fields.get(name)
             if isinstance(inner, dict):
                 return inner
         return fields
 
-    def _apply(
-        self,
-        rules: list[_Rule],
-        fields: Mapping[str, Any],
-        places: dict[_Place, Mapped],
-        time_us: int | None,
-        problems: Problems,
-    ) -> None:
-        for rule in rules:
-            value = get(fields, rule.path)
-            if value is None or value in rule.spec.absent_values:
-                continue
-            if rule.only_if and any(get(fields, path) not in wanted for path, wanted in rule.only_if):
-                continue
-            more = [get(fields, path) for path in rule.plus]
-            if None in more:
-                continue
-            try:
-                convert = rule.convert
-                if rule.unit_path and (told := get(fields, rule.unit_path)) is not None:
-                    convert = converter(rule.spec.metric, sent_unit(told), rule.spec.scale)
-                read = _value(value, rule.spec)
-                if more:
-                    read += sum(_value(other, rule.spec) for other in more)
-                result = _finite(convert(read))
-            except ValueError as error:
-                problems.append((Reason.BAD_VALUE, f"{rule.name}: {error}"))
-                continue
-            place = (rule.spec.channel, time_us)
-            found = places.get(place)
-            if found is None:
-                found = places[place] = Mapped({}, time_us=time_us, channel=rule.spec.channel)
-            found.metrics[rule.spec.metric] = result
-
     def _map_series(
         self,
         index: int,
         spec: Series,
-        rules: list[_Rule],
+        plan: _Plan,
         items: Any,
         places: dict[_Place, Mapped],
         problems: Problems,
@@ -201,10 +204,11 @@ class Profile:
             except ValueError as error:
                 problems.append((Reason.BAD_VALUE, f"{name}.{number_of}.{spec.time}: {error}"))
                 continue
-            self._apply(rules, record, timed, time_us, here)
+            values = plan.paths.read(record)
+            _apply(plan, values, timed, None, time_us, here)
             problems += [(reason, f"{name}.{number_of}.{sentence}") for reason, sentence in here]
-            if self._suspect and (result := timed.get(("", time_us))) is not None:
-                result.suspect |= self._suspicious(record, [])
+            if plan.suspect and (result := timed.get(("", time_us))) is not None:
+                result.suspect |= plan.doubted(values)
             if report_unknown:
                 unknown += [f"{name}.{told}" for told in self._unknown(record, self._item_covered[index])]
         for (channel, _), metrics in before.items():
@@ -226,38 +230,84 @@ class Profile:
             raise ValueError(f"{told!r:.40} is before 2020: the device's clock was never set")
         return time_us
 
-    def _suspicious(self, fields: Mapping[str, Any], problems: Problems) -> frozenset[str]:
-        metrics: set[str] = set()
-        for path, spec in self._suspect:
-            value = get(fields, path)
-            if value is not None and _holds(value, spec):
-                metrics.update(spec.metrics)
-        return frozenset(metrics)
-
     def _unknown(self, fields: Mapping[str, Any], covered: set[Path]) -> Iterator[str]:
         for path in leaves(fields):
             if not any(path[:length] in covered for length in range(1, len(path) + 1)):
                 yield dotted(path)
 
 
-def _rules(fields: Mapping[str, FieldMap]) -> list[_Rule]:
-    return [
-        _Rule(
-            path_of(spec.path or name),
-            name,
-            converter(spec.metric, spec.unit, spec.scale),
-            path_of(spec.unit_from) if spec.unit_from else (),
-            tuple(path_of(other) for other in spec.plus),
-            tuple((path_of(other), wanted) for other, wanted in spec.only_if.items()),
-            spec,
-        )
-        for name, spec in fields.items()
-    ]
+def _rule(name: str, spec: FieldMap, paths: Paths) -> _Rule:
+    path = path_of(spec.path or name)
+    unit = path_of(spec.unit_from) if spec.unit_from else ()
+    plus = [path_of(other) for other in spec.plus]
+    only_if = [(path_of(other), wanted) for other, wanted in spec.only_if.items()]
+    return _Rule(
+        path,
+        name,
+        paths.place(path),
+        converter(spec.metric, spec.unit, spec.scale),
+        paths.place(unit) if unit else None,
+        tuple(map(paths.place, plus)),
+        tuple((paths.place(other), wanted) for other, wanted in only_if),
+        spec,
+        tuple(used for used in (path, unit, *plus, *(other for other, _ in only_if)) if used),
+    )
 
 
-def _cover(covered: set[Path], rules: list[_Rule]) -> set[Path]:
-    used = [(rule.path, rule.unit_path, *rule.plus, *(path for path, _ in rule.only_if)) for rule in rules]
-    return covered | {path for paths in used for path in paths if path}
+def _is_plain(spec: FieldMap) -> bool:
+    """True if a number in this field is the value of the device's own metric, whatever else the message holds."""
+    return not (
+        spec.values is not None or spec.absent_values or spec.only_if or spec.plus or spec.unit_from or spec.channel
+    )
+
+
+def _apply(
+    plan: _Plan,
+    values: list[Any],
+    places: dict[_Place, Mapped],
+    own: Mapped | None,
+    time_us: int | None,
+    problems: Problems,
+) -> None:
+    """Put what the rules find into `places`; `own` is the device's at this moment, if it is among them already."""
+    for at, plain, convert, metric, rule in plan.rules:
+        value = values[at]
+        if value is None:
+            continue
+        # What is no finite number, or too large for a float, is told below.
+        if plain and own is not None and type(value) in _NUMBERS and -1e300 < value < 1e300:
+            result = float(value) if convert is None else convert(float(value))
+            if isfinite(result):
+                own.metrics[metric] = result
+                continue
+        spec = rule.spec
+        if value in spec.absent_values:
+            continue
+        if rule.only_if_at and any(values[other] not in wanted for other, wanted in rule.only_if_at):
+            continue
+        more = [values[other] for other in rule.plus_at]
+        if None in more:
+            continue
+        try:
+            change = rule.convert
+            if rule.unit_at is not None and (told := values[rule.unit_at]) is not None:
+                change = converter(metric, sent_unit(told), spec.scale)
+            read = _value(value, spec)
+            if more:
+                read += sum(_value(other, spec) for other in more)
+            result = _finite(change(read))
+        except ValueError as error:
+            problems.append((Reason.BAD_VALUE, f"{rule.name}: {error}"))
+            continue
+        place = (spec.channel, time_us)
+        found = places.get(place)
+        if found is None:
+            found = places[place] = Mapped({}, time_us=time_us, channel=spec.channel)
+        found.metrics[metric] = result
+
+
+def _cover(covered: set[Path], plan: _Plan) -> set[Path]:
+    return covered | {path for rule in plan.own for path in rule.used}
 
 
 def _pair(item: dict[str, Any], spec: Series) -> dict[str, Any]:

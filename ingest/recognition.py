@@ -9,6 +9,7 @@ from ingest.profile_map import Profile, folded
 
 #: Device names are input: their memory has an end.
 _MOST_NAMES = 100_000
+_LONGEST_NAMES = 200
 
 
 class Recogniser:
@@ -20,33 +21,47 @@ class Recogniser:
         for profile in sorted(profiles, key=lambda profile: profile.id):
             for envelope in profile.envelopes:
                 self._by_envelope.setdefault(envelope, []).append(profile)
-        self._by_name: dict[tuple[str, tuple[str, ...]], Profile | None] = {}
+        self._by_fields = {
+            envelope: tuple(sorted((each for each in its if each.telling), key=_particular, reverse=True))
+            for envelope, its in self._by_envelope.items()
+        }
+        self._by_names: dict[tuple[str, tuple[str, ...]], tuple[Profile | None, tuple[Profile, ...]]] = {}
 
     def find(self, envelope: str, uplink: Uplink) -> Profile | None:
         """The profile for an uplink that came in this envelope, or None."""
-        if uplink.profile_names:
-            key = (envelope, uplink.profile_names)
-            try:
-                named = self._by_name[key]
-            except KeyError:
-                if len(self._by_name) >= _MOST_NAMES:
-                    self._by_name.clear()
-                named = self._by_name[key] = self._named(envelope, uplink.profile_names)
-            if named is not None:
-                return named
-        names = [folded(name) for name in uplink.profile_names]
-        best: tuple[tuple[int, int, int], Profile] | None = None
-        for profile in self._by_envelope.get(envelope, ()):
-            score = profile.field_score(uplink.fields, names)
-            if score is not None and (best is None or score > best[0]):
-                best = (score, profile)
-        return best[1] if best else None
+        key = (envelope, uplink.profile_names)
+        named, candidates = self._by_names.get(key) or self._look(key)
+        if named is not None:
+            return named
+        for profile in candidates:
+            if profile.fits(uplink.fields):
+                return profile
+        return None
 
-    def _named(self, envelope: str, names: tuple[str, ...]) -> Profile | None:
+    def _look(self, key: tuple[str, tuple[str, ...]]) -> tuple[Profile | None, tuple[Profile, ...]]:
+        """The profile that the names tell, or those whose fields decide, the most particular first."""
+        envelope, names = key
         told = [folded(name) for name in names]
+        candidates = self._by_fields.get(envelope, ())
+        fitting = tuple(profile for profile in candidates if profile.is_of_family(told))
+        if len(fitting) == len(candidates):
+            fitting = candidates  # the same for most devices: kept once
+        result = (self._named(envelope, told), fitting)
+        if sum(map(len, names)) <= _LONGEST_NAMES:
+            if len(self._by_names) >= _MOST_NAMES:
+                self._by_names.clear()
+            self._by_names[key] = result
+        return result
+
+    def _named(self, envelope: str, told: list[str]) -> Profile | None:
         best: tuple[int, Profile] | None = None
         for profile in self._by_envelope.get(envelope, ()):
             length = max((len(want) for want in profile.names if any(want in name for name in told)), default=0)
             if length and (best is None or length > best[0]):
                 best = (length, profile)
         return best[1] if best else None
+
+
+def _particular(profile: Profile) -> tuple[int, int, int]:
+    """A family first, then how deep the deepest field lies, then how many there are."""
+    return int(bool(profile.families)), max(map(len, profile.telling)), len(profile.telling)

@@ -17,9 +17,14 @@ def converter(metric: str, unit: str | None, scale: float = 1.0) -> Callable[[fl
     """
     target = metrics()[metric].unit
     if unit is None or unit == target:
-        return (lambda value: value) if scale == 1 else (lambda value: value * scale)
+        return same if scale == 1 else (lambda value: value * scale)
     try:
         factor, zero = linear(unit, target)
     except ValueError as error:
         raise ValueError(f"{unit!r} cannot become {target!r} of {metric}: {error}") from None
     return lambda value: value * scale * factor + zero
+
+
+def same(value: float) -> float:
+    """What `converter` gives where there is nothing to convert."""
+    return value

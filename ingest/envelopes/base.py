@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import from_json
+
 from catalogue.inventory import normal_address
 from catalogue.metrics import Quality
 from ingest.errors import IngestError, Reason, Undecodable
@@ -76,9 +78,16 @@ class Envelope:
 #: A Tasmota device is named by its topic, which may have several levels.
 _LONGEST_ADDRESS = 128
 
+#: Addresses as told → as compared. They are input: their memory has an end.
+_addresses: dict[str, str] = {}
+_MOST_ADDRESSES = 100_000
+
 
 def device_address(told: str) -> str:
     """A device's address as the registry compares it. Raises `Undecodable` for what names no device."""
+    known = _addresses.get(told)
+    if known is not None:
+        return known
     address = normal_address(told)
     if not address:
         raise Undecodable(Reason.NO_DEVICE, "its device address is empty")
@@ -89,6 +98,10 @@ def device_address(told: str) -> str:
             f"its device address {address[:40]!r} has characters that cannot be printed, or more than "
             f"{_LONGEST_ADDRESS} of them",
         )
+    if len(told) <= _LONGEST_ADDRESS:
+        if len(_addresses) >= _MOST_ADDRESSES:
+            _addresses.clear()
+        _addresses[told] = address
     return address
 
 
@@ -107,14 +120,23 @@ def json_object(payload: bytes) -> dict[str, Any]:
 def json_value(payload: bytes) -> Any:
     """Any JSON value in a payload, not nested too deep. Raises `Undecodable`."""
     try:
-        value = json.loads(payload, parse_constant=_constant)
+        value = from_json(payload, cache_strings="keys")
+    except ValueError:
+        value = _tolerant(payload)
+    # With fewer brackets it cannot be that deep: walking through it would cost more than parsing.
+    if payload.count(b"{") + payload.count(b"[") >= _MAX_DEPTH and _depth(value) > _MAX_DEPTH:
+        raise Undecodable(Reason.BAD_STRUCTURE, f"it is nested more than {_MAX_DEPTH} deep")
+    return value
+
+
+def _tolerant(payload: bytes) -> Any:
+    """What only the standard library reads (a byte order mark, UTF-16, half a surrogate pair), or what is wrong."""
+    try:
+        return json.loads(payload, parse_constant=_constant)
     except UnicodeDecodeError as error:
         raise Undecodable(Reason.NOT_JSON, f"it is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise Undecodable(Reason.NOT_JSON, f"it is no JSON: {error}") from None
-    if _depth(value) > _MAX_DEPTH:
-        raise Undecodable(Reason.BAD_STRUCTURE, f"it is nested more than {_MAX_DEPTH} deep")
-    return value
 
 
 def _constant(name: str) -> float:

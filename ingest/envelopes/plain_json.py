@@ -31,7 +31,7 @@ def _optional(schema: core_schema.CoreSchema) -> core_schema.TypedDictField:
 # A typed dictionary of all metrics, checked by pydantic's core: the fast way for what is right in every part.
 _text = core_schema.str_schema(strict=True)
 _number = core_schema.float_schema(strict=True, allow_inf_nan=False)
-_validate = SchemaValidator(
+read_valid = SchemaValidator(
     core_schema.typed_dict_schema(
         {
             "device": _optional(_text),
@@ -61,7 +61,7 @@ def _looks_like(content: Any) -> bool:
 
 def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
     try:
-        content = cast(dict[str, Any], _validate(payload))
+        content = cast(dict[str, Any], read_valid(payload))
     except ValidationError:
         value = json_value(payload)
         if isinstance(value, list) or (isinstance(value, dict) and isinstance(value.get("readings"), list)):
@@ -101,18 +101,18 @@ def _uplink(
     if not isinstance(address, str) or not address.strip():
         raise Undecodable(Reason.NO_DEVICE, 'it has no "device", and its topic is not misto/<device>/up')
     address = device_address(address)
-    time_us = None
-    if content.get("time") is not None:
-        try:
-            time_us = parse_time_us(content["time"])
-        except ValueError as error:
-            raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
+    time = content.get("time")
+    try:
+        time_us = None if time is None else parse_time_us(time)
+    except ValueError as error:
+        raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
     told = content.get("quality", "good")
     quality = _QUALITIES.get(told) if isinstance(told, str) else None
     if quality is None:
         raise Undecodable(Reason.BAD_VALUE, f"quality: {str(told)[:60]!r} is none of good, estimated, suspect", address)
-    found = {key: value for key, value in values.items() if key not in _RESERVED}
-    return Uplink(address, time_us, metrics=found, quality=quality, unknown=unknown, problems=problems)
+    for key in _RESERVED:
+        values.pop(key, None)  # the values of a message without mistakes are the message itself
+    return Uplink(address, time_us, metrics=values, quality=quality, unknown=unknown, problems=problems)
 
 
 def _batch(topic: str, content: Any) -> list[Uplink | Announcement]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 
+from ingest.batch import Deliveries, decode_batch
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
 from ingest.message import Message
 from ingest.pipeline import Pipeline
 from misto.cli.ingest import _OneDevice
+
+NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
 
 
 def no_database() -> psycopg.Connection[object]:
@@ -47,3 +51,33 @@ def test_what_is_held_has_a_bound(pipeline: Pipeline) -> None:
 def test_what_is_held_has_a_bound_in_bytes(pipeline: Pipeline) -> None:
     pipeline.put([Message("t", bytes(1000), 10, 1)], 1)
     assert not pipeline.has_room()
+
+
+def test_a_batch_accounts_for_every_message_and_device() -> None:
+    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, _OneDevice(None, None))
+    later, earlier = '{"time": "2026-11-23T09:00:00Z", "power_w": 5}', '{"time": "2026-11-23T08:00:00Z", "power_w": 6}'
+    payloads = [
+        f"[{later}, {earlier}]",  # two moments, the later one first
+        '{"power_w": 7}',  # no time
+        '{"time": "1970-01-01T00:05:00Z", "power_w": 8}',  # a clock that was never set
+        '[{"time": 300, "power_w": 9}, {"power_w": 9}]',  # only its first part's
+        '{"power_w": 1, "voltage_v": "high"}',  # one field is wrong
+        "{",
+    ]
+    messages = [Message("misto/a/up", text.encode(), NOW_US + 10 - i, i + 1) for i, text in enumerate(payloads)]
+    deliveries: Deliveries = {}
+    decoded = decode_batch(messages, decoder, deliveries)
+    assert decoded.outcomes == {"stored": 4, "partly_quarantined": 1, "quarantined": 1}
+    assert decoded.reasons == {"bad_value": 1, "not_json": 1}
+    assert decoded.unset_clocks == 2
+    assert decoded.batch.source.tolist() == [0, 0, 1, 2, 3, 3, 4]
+    assert decoded.batch.value.tolist() == [5, 6, 7, 8, 9, 9, 1]
+    received = [message.received_us for message in messages]
+    hour_us = 3_600_000_000
+    assert decoded.batch.time_us.tolist() == [
+        NOW_US - hour_us, NOW_US - 2 * hour_us, received[1], received[2], received[3], received[3], received[4],
+    ]  # fmt: skip
+    (seen,) = decoded.devices.values()
+    assert (seen.messages, seen.received_us, seen.event_us) == (7, received[0], received[1])
+    # All without a time of their own, and what is in quarantine, keep their first time of reception.
+    assert sorted(deliveries) == [2, 3, 4, 5, 6]
