@@ -156,13 +156,18 @@ class Decoder:
     def _place(self, message: Message, envelope: Envelope, uplink: Uplink, told: Explanation | None) -> list[Decoded]:
         device, address = self._device(uplink.address, uplink.channel)
         profile = None
+        first_time = self._look_through(uplink.address)
+        if first_time and uplink.facts:
+            self._registry.announced(uplink.address, uplink.facts)
         if uplink.metrics is not None:
             if told is not None:
                 told.profile_why = "none is needed: the fields are Misto's own metrics"
             results = [Mapped(uplink.metrics, uplink.unknown)]
         else:
             profile = self._profile(envelope, uplink, device, told)
-            results = profile.map(uplink, report_unknown=self._look_through(uplink.address))
+            if profile is None:
+                return [part for own in uplink.instead for part in self._place(message, envelope, own, told)]
+            results = profile.map(uplink, report_unknown=first_time)
         first = results[0]
         problems = [*uplink.problems, *first.problems] if uplink.problems or first.problems else []
         signal = uplink.signal
@@ -212,13 +217,14 @@ class Decoder:
             raise NotAReading("a retained message without a time")
         profile_id = None if profile is None else profile.id
         if device is None:
+            bound = None if profile is None or profile.file.recognise.general else profile_id
             kind = profile.file.kind if profile is not None else _kind_of(mapped.metrics)
             guess = {
                 "envelope": envelope.name,
                 "metrics": sorted(mapped.metrics),
                 "names": [storable(name, 100) for name in uplink.profile_names],
             }
-            device = self._registry.unclaimed(address, profile_id, kind, guess)
+            device = self._registry.unclaimed(address, bound, kind, guess)
         channel = mapped.channel or uplink.channel
         assignment = _assignment_at(device, time_us, channel if address == uplink.address else "")
         if assignment is None:
@@ -241,7 +247,8 @@ class Decoder:
 
     def _profile(
         self, envelope: Envelope, uplink: Uplink, device: RegisteredDevice | None, told: Explanation | None
-    ) -> Profile:
+    ) -> Profile | None:
+        """The profile of an uplink; None if what the sender made of the content is better than a general one."""
         if device is not None and device.profile is not None:
             profile = self._profiles.get(device.profile)
             if profile is None:
@@ -253,15 +260,15 @@ class Decoder:
                 told.profile, told.profile_why = profile.id, "the inventory says so"
             return profile
         found = self._recogniser.find(envelope.name, uplink)
+        if uplink.instead and (found is None or found.file.recognise.general):
+            return None
         if found is not None:
             if told is not None:
-                told.profile, told.profile_why = found.id, "its model name or its fields fit"
+                general = found.file.recognise.general
+                why = "no other profile fits; only fields of one meaning are read" if general else None
+                told.profile, told.profile_why = found.id, why or "its model name or its fields fit"
             return found
-        names = ", ".join(uplink.profile_names) or "none told"
-        keys = ", ".join(list(uplink.fields)[:12])
-        raise Undecodable(
-            Reason.UNKNOWN_PROFILE, f"no profile knows this model ({names}) with the fields {keys}; write one"
-        )
+        raise Undecodable(Reason.UNKNOWN_PROFILE, _nobody_knows(uplink))
 
     def _look_through(self, address: str) -> bool:
         """Whether to list what nobody understood: once a device and process is enough."""
@@ -272,6 +279,17 @@ class Decoder:
         if len(self._looked_through) < 1_000_000:
             self._looked_through.add(address)
         return True
+
+
+def _nobody_knows(uplink: Uplink) -> str:
+    names = ", ".join(uplink.profile_names) or "none told"
+    if uplink.fields:
+        return f"no profile knows this model ({names}) with the fields {', '.join(list(uplink.fields)[:12])}; write one"
+    where = f" (port {uplink.port}, {len(uplink.data)} bytes)" if uplink.data else ""
+    return (
+        f"nobody has decoded its bytes{where}, and no profile knows the model ({names}): give the device a profile in the"
+        " inventory, or write one"
+    )
 
 
 def digest(message: Message) -> bytes:

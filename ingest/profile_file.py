@@ -39,6 +39,7 @@ class FieldMap(_Strict):
     absent_values: list[str | float | None] = []
     channel: str = ""
     only_if: dict[str, list[str | float]] = {}
+    between: tuple[float, float] | None = None
 
 
 class Series(_Strict):
@@ -119,17 +120,21 @@ class Recognise(_Strict):
     """How a device that the inventory does not name is recognised.
 
     By `names` within the model name that the network server tells; or by `fields` that it has, all of them. With
-    `family` (part of a name that several models share) the fields count only together with it.
+    `family` (part of a name that several models share) the fields count only together with it. A `general` profile is
+    for whatever nobody knows: it is taken last, if the message has any of its fields, and no device is bound to it.
     """
 
     names: list[str] = []
     family: list[str] = []
     fields: list[str] = []
+    general: bool = False
 
     @model_validator(mode="after")
     def _family_has_fields(self) -> Recognise:
         if self.family and not self.fields:
             raise ValueError("family needs fields")
+        if self.general and (self.names or self.fields):
+            raise ValueError("a general profile has neither names nor fields")
         return self
 
 

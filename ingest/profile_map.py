@@ -150,6 +150,10 @@ class Profile:
             get(fields, path) for path, _, _ in self._series
         )
 
+    def reads(self, fields: Mapping[str, Any]) -> bool:
+        """True if the message, as it came, has a field that this profile maps."""
+        return self.has_any(self._unwrap(fields))
+
     def is_of_family(self, names: list[str]) -> bool:
         """True if the folded model names told are of this profile's family, or it asks for none."""
         return not self.families or any(want in name for want in self.families for name in names)
@@ -257,7 +261,13 @@ def _rule(name: str, spec: FieldMap, paths: Paths) -> _Rule:
 def _is_plain(spec: FieldMap) -> bool:
     """True if a number in this field is the value of the device's own metric, whatever else the message holds."""
     return not (
-        spec.values is not None or spec.absent_values or spec.only_if or spec.plus or spec.unit_from or spec.channel
+        spec.values is not None
+        or spec.absent_values
+        or spec.only_if
+        or spec.plus
+        or spec.unit_from
+        or spec.channel
+        or spec.between
     )
 
 
@@ -293,6 +303,8 @@ def _apply(
             if rule.unit_at is not None and (told := values[rule.unit_at]) is not None:
                 change = converter(metric, sent_unit(told), spec.scale)
             read = _value(value, spec)
+            if spec.between is not None and not spec.between[0] <= read <= spec.between[1]:
+                continue
             if more:
                 read += sum(_value(other, spec) for other in more)
             result = _finite(change(read))

@@ -14,7 +14,8 @@ _LONGEST_NAMES = 200
 
 class Recogniser:
     """Profiles by envelope. Of several names the longest wins; a name wins over a family, that over fields alone; of
-    several sets of fields the one that looks deepest into the message wins, then the largest, then the first id."""
+    several sets of fields the one that looks deepest into the message wins, then the largest, then the first id. A general
+    profile is taken last."""
 
     def __init__(self, profiles: Iterable[Profile]) -> None:
         self._by_envelope: dict[str, list[Profile]] = {}
@@ -23,6 +24,10 @@ class Recogniser:
                 self._by_envelope.setdefault(envelope, []).append(profile)
         self._by_fields = {
             envelope: tuple(sorted((each for each in its if each.telling), key=_particular, reverse=True))
+            for envelope, its in self._by_envelope.items()
+        }
+        self._general = {
+            envelope: tuple(each for each in its if each.file.recognise.general)
             for envelope, its in self._by_envelope.items()
         }
         self._by_names: dict[tuple[str, tuple[str, ...]], tuple[Profile | None, tuple[Profile, ...]]] = {}
@@ -35,6 +40,9 @@ class Recogniser:
             return named
         for profile in candidates:
             if profile.fits(uplink.fields):
+                return profile
+        for profile in self._general.get(envelope, ()):
+            if profile.reads(uplink.fields):
                 return profile
         return None
 

@@ -94,3 +94,12 @@ def signal_of(item: Mapping[str, Any], rssi: str, snr: str, problems: Problems) 
         except ValueError as error:
             problems.append((Reason.BAD_VALUE, f"{key}: {error}"))
     return found
+
+
+def facts_of(tags: Mapping[str, Any], **told: Any) -> dict[str, str]:
+    """What a network server tells of a device: texts by name, and the tags that people gave it."""
+    facts = {name: text(each) for name, each in told.items() if text(each)}
+    own = "; ".join(f"{name}: {text(each)}" for name, each in tags.items() if text(each) and name != "misto_profile")
+    if own:
+        facts["tags"] = own[:200]
+    return facts

@@ -12,7 +12,7 @@ import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.envelopes._lorawan import best_signal, eui_from, first_time, from_base64, mapping, port_from, text
+from ingest.envelopes._lorawan import best_signal, eui_from, facts_of, first_time, from_base64, mapping, port_from, text
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 
@@ -56,6 +56,12 @@ def open_v3(content: dict[str, Any]) -> list[Uplink | Announcement]:
             signal=best_signal(received, "rssi", snr, problems),
             data=data,
             port=port_from(content.get("fPort")),
+            facts=facts_of(
+                tags,
+                name=content.get("deviceName"),
+                model=content.get("deviceProfileName"),
+                group=content.get("applicationName"),
+            ),
         )
     ]
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ingest.clock import parse_time_us
+from ingest.envelopes._lorawan import facts_of
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.envelopes.chirpstack_v3 import is_v3, open_v3
 from ingest.errors import Reason, Undecodable
@@ -32,6 +33,7 @@ class _Lenient(BaseModel):
 class _DeviceInfo(_Lenient):
     dev_eui: str
     device_name: str = ""
+    application_name: str = ""
     device_profile_name: str = ""
     tags: dict[str, str] = {}
 
@@ -75,7 +77,7 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
         raise Undecodable(Reason.BAD_STRUCTURE, f"no ChirpStack v4 uplink: {place}: {first['msg']}") from None
     address = device_address(up.device_info.dev_eui)
     data = None
-    if up.object is None:
+    if not up.object:
         if not up.data:
             raise NotAReading("an uplink without content")
         try:
@@ -98,6 +100,12 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
             signal=signal,
             data=data,
             port=up.f_port,
+            facts=facts_of(
+                up.device_info.tags,
+                name=up.device_info.device_name,
+                model=up.device_info.device_profile_name,
+                group=up.device_info.application_name,
+            ),
         )
     ]
 

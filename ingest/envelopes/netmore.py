@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.envelopes._lorawan import first_time, from_hex, port_from, signal_of, text
+from ingest.envelopes._lorawan import facts_of, first_time, from_hex, mapping, port_from, signal_of, text
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_value
 from ingest.errors import Reason, Undecodable
 
@@ -61,6 +61,7 @@ def _uplink(item: dict[str, Any]) -> Uplink | None:
         signal=signal_of(item, "rssi", "snr", problems),
         data=data,
         port=port_from(item.get("fPort")),
+        facts=facts_of(mapping(item.get("tags")), model=model),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.envelopes._lorawan import first_time, from_hex, mapping, port_from, signal_of, text
+from ingest.envelopes._lorawan import facts_of, first_time, from_hex, mapping, port_from, signal_of, text
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason
 
@@ -52,6 +52,12 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
             signal=signal_of(up, "LrrRSSI", "LrrSNR", problems),
             data=data,
             port=port_from(up.get("FPort")),
+            facts=facts_of(
+                {},
+                name=mapping(up.get("CustomerData")).get("name"),
+                maker=mapping(driver.get("mod")).get("pId"),
+                model=model.get("mId") or profile.get("pro"),
+            ),
         )
     ]
 

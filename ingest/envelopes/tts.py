@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from catalogue.metrics import Quality
-from ingest.envelopes._lorawan import best_signal, first_time, from_base64, mapping, port_from, text
+from ingest.envelopes._lorawan import best_signal, facts_of, first_time, from_base64, mapping, port_from, text
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import number
@@ -76,6 +76,13 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
     )
     common: dict[str, Any] = {
         "profile_names": tuple(name for name in names if name),
+        "facts": facts_of(
+            {},
+            name=ids.get("device_id"),
+            maker=version.get("brand_id"),
+            model=version.get("model_id"),
+            group=mapping(ids.get("application_ids")).get("application_id"),
+        ),
         "quality": Quality.ESTIMATED if message.get("simulated") is True else Quality.GOOD,
     }
     time_us = first_time(
@@ -90,19 +97,22 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
     signal = best_signal(received, "rssi", "snr", problems)
     fields = mapping(up.get("decoded_payload"))
     normalised = up.get("normalized_payload")
-    if not fields and normalised is not None:
+    instead: list[Uplink] = []
+    if normalised is not None:
         items = normalised if isinstance(normalised, list) else [normalised]
-        found = list(_normalised(items, address, time_us, common, problems))
-        if found:
-            found[0].signal, found[0].problems = signal, problems
-            return list(found)
+        told_wrong = problems if not fields else []
+        instead = list(_normalised(items, address, time_us, common, told_wrong))
+        if instead:
+            instead[0].signal, instead[0].problems = signal, problems
+        if instead and not fields:
+            return list(instead)
     data = None if fields else from_base64(up.get("frm_payload"), address, "frm_payload")
     if not fields and data is None:
         raise NotAReading("an uplink without content")
     return [
         Uplink(
             address, time_us, fields=fields, problems=problems, signal=signal, data=data,
-            port=port_from(up.get("f_port")), **common,
+            port=port_from(up.get("f_port")), instead=tuple(instead), **common,
         )
     ]  # fmt: skip
 

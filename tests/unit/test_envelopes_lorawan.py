@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,10 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogue.metrics import Quality
+from catalogue.metrics import Quality, metrics_by_id
+from ingest.decoder import Decoded, Decoder
 from ingest.envelopes import NotAReading, Uplink, all_envelopes
 from ingest.envelopes.base import Envelope
 from ingest.errors import Undecodable
+from ingest.message import Message
+from ingest.profile import load_profiles
+from store.registry import Assignment, RegisteredDevice
 
 ENVELOPES = {envelope.name: envelope for envelope in all_envelopes(ZoneInfo("Europe/Kyiv"))}
 SERVERS = ("chirpstack_v3", "chirpstack_v4", "tts", "thingpark", "netmore")
@@ -154,3 +159,83 @@ def test_nothing_else_escapes(content: Any, raw: bytes) -> None:
             for topic in ("application/1/device/2/event/up", "v3/a/devices/b/up", "x"):
                 with contextlib.suppress(Undecodable, NotAReading):
                     ENVELOPES[server].decode(topic, payload, NOW_US)
+
+
+# devices that no profile knows
+
+
+class _Nobody:
+    """A registry without devices that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, str]]] = []
+        self.bound: list[tuple[str, str | None]] = []
+
+    def device(self, address: str) -> RegisteredDevice | None:
+        return None
+
+    def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
+        self.bound.append((address, profile))
+        return RegisteredDevice(
+            1, address, profile, "unclaimed", [Assignment(1, "", float("-inf"), float("inf"), None)]
+        )
+
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        self.told.append((address, dict(facts)))
+
+
+def decoded(topic: str, content: Any) -> tuple[_Nobody, list[Decoded]]:
+    registry = _Nobody()
+    decoder = Decoder(tuple(ENVELOPES.values()), load_profiles(), registry)
+    return registry, decoder.decode(Message(topic, json.dumps(content).encode(), NOW_US))
+
+
+def named(part: Decoded) -> dict[str, float]:
+    return {metrics_by_id()[metric_id].name: value for _, metric_id, value, _ in part.readings}
+
+
+UNKNOWN = {
+    "deviceInfo": {
+        "devEui": "0011223344556677", "deviceName": "Cellar", "applicationName": "schools",
+        "deviceProfileName": "Acme 9", "tags": {"room": "0.12", "misto_profile": ""},
+    },
+    "fPort": 9, "data": base64.b64encode(RAW).decode(),
+}  # fmt: skip
+
+
+def test_an_unknown_model_is_read_where_its_names_mean_one_thing_and_bound_to_nothing() -> None:
+    topic = "application/1/device/0011223344556677/event/up"
+    registry, (part,) = decoded(topic, {**UNKNOWN, "object": {"temperature": 19.5, "battery": 3.6, "foo": 1}})
+    assert named(part) == {"temperature_c": 19.5, "battery_v": 3.6}
+    assert part.unknown_fields == ("foo",)
+    assert registry.bound == [("0011223344556677", None)]
+
+
+def test_what_a_network_server_tells_of_a_device_is_a_suggestion() -> None:
+    topic = "application/1/device/0011223344556677/event/up"
+    registry, _ = decoded(topic, {**UNKNOWN, "object": {"temperature": 19.5}})
+    facts = {"name": "Cellar", "model": "Acme 9", "group": "schools", "tags": "room: 0.12"}
+    assert registry.told == [("0011223344556677", facts)]
+
+
+def test_bytes_beside_an_empty_object_are_undecoded() -> None:
+    topic = "application/1/device/0011223344556677/event/up"
+    with pytest.raises(Undecodable, match=r"nobody has decoded its bytes \(port 9, 7 bytes\).*Acme 9"):
+        decoded(topic, {**UNKNOWN, "object": {}})
+
+
+def test_what_the_things_stack_normalised_counts_for_unknown_models_only() -> None:
+    content: dict[str, Any] = {
+        "end_device_ids": {"device_id": "x-1", "dev_eui": "70B3D57ED0000009"},
+        "uplink_message": {
+            "f_port": 85,
+            "decoded_payload": {"temperature": 99, "whatever": 1},
+            "normalized_payload": [{"air": {"temperature": 21.25, "relativeHumidity": 40}}],
+            "rx_metadata": [{"rssi": -90, "snr": 5}],
+        },
+    }
+    _, (part,) = decoded("v3/app@ttn/devices/x-1/up", content)
+    assert named(part) == {"temperature_c": 21.25, "humidity_pct": 40, "rssi_dbm": -90, "snr_db": 5}
+    content["uplink_message"]["version_ids"] = {"brand_id": "milesight-iot", "model_id": "em300-th"}
+    _, (part,) = decoded("v3/app@ttn/devices/x-1/up", content)
+    assert named(part)["temperature_c"] == 99

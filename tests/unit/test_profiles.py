@@ -55,6 +55,9 @@ class _Registry:
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         raise AssertionError("the registry knows every device")
 
+    def announced(self, address: str, facts: Mapping[str, str]) -> None:
+        pass
+
 
 def shape(envelope: str, example: Example, name: str, *, decoded: bool) -> tuple[str, bytes]:
     """An example's message as this network server sends it."""

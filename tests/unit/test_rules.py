@@ -280,7 +280,7 @@ BAD = {
     "a window of nothing": ('    when: {night: {metric: water_m3, window: "2-2", above: 1}}\n',
         "test.yaml:8: rules[0].when.night.window: must be two local times, for example \"02:00-05:00\" (it is '2-2')"),
     "a kind of point that is none": ("    when: {threshold: {metric: power_w, above: 1}}\n    scope: {kind: [tram]}\n",
-        "test.yaml:9: rules[0].scope.kind[0]: Input should be 'electricity', 'heat', 'gas', 'water', 'bin' or 'weather'"
+        "test.yaml:9: rules[0].scope.kind[0]: Input should be 'electricity', 'heat', 'gas', 'water', 'bin', 'weather' or 'indoor'"
         " (it is 'tram')"),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from store.devices import POINT_KINDS, DeviceRefused, Row, Seeming, seeming
 FRACTIONS: tuple[str, ...] = get_args(Fraction)
 
 #: What of a device's own words is shown, in this order.
-FACTS = ("maker", "model", "name", "site", "serial", "tags")
+FACTS = ("maker", "model", "name", "group", "site", "serial", "tags")
 
 _MOST_POINTS = 2000
 _MAX_ID = 2**31 - 1
