@@ -287,8 +287,8 @@ def _nobody_knows(uplink: Uplink) -> str:
         return f"no profile knows this model ({names}) with the fields {', '.join(list(uplink.fields)[:12])}; write one"
     where = f" (port {uplink.port}, {len(uplink.data)} bytes)" if uplink.data else ""
     return (
-        f"nobody has decoded its bytes{where}, and no profile knows the model ({names}): give the device a profile in the"
-        " inventory, or write one"
+        f"nobody has decoded its bytes{where}, and no profile knows the model ({names}): give the device a profile"
+        " in the inventory, or write one"
     )
 
 

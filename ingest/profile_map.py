@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -12,11 +12,12 @@ from ingest.clock import CLOCK_SET_SINCE_US, parse_time_us
 from ingest.codec import Codec
 from ingest.envelopes.base import Uplink
 from ingest.errors import Reason
-from ingest.field_path import Path, Paths, dotted, get, leaves, path_of
+from ingest.field_path import Path, dotted, get, leaves, path_of
+from ingest.field_plan import Plan
 from ingest.numbers import number
-from ingest.profile_file import FieldMap, ProfileFile, Series, SuspectIf
+from ingest.profile_file import FieldMap, ProfileFile, Series
 from ingest.sent_units import sent_unit
-from ingest.units import converter, same
+from ingest.units import converter
 
 Problems = list[tuple[Reason, str]]
 
@@ -40,47 +41,6 @@ class Mapped:
     channel: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """A field's way to its metric. Numbers are places in what the plan's paths read; None: the profile has no such."""
-
-    path: Path
-    name: str
-    at: int
-    convert: Callable[[float], float]
-    unit_at: int | None
-    plus_at: tuple[int, ...]
-    only_if_at: tuple[tuple[int, list[str | float]], ...]
-    spec: FieldMap
-    used: tuple[Path, ...]
-
-
-class _Plan:
-    """How a set of fields is read: every path once, then rule by rule.
-
-    `rules` are (place of the value, whether a number needs nothing but `convert`, None for nothing at all, metric,
-    rule).
-    """
-
-    def __init__(self, fields: Mapping[str, FieldMap], suspect: Iterable[SuspectIf]) -> None:
-        self.paths = Paths()
-        self.own = [_rule(name, spec, self.paths) for name, spec in fields.items()]
-        self.rules = [
-            (rule.at, _is_plain(rule.spec), None if rule.convert is same else rule.convert, rule.spec.metric, rule)
-            for rule in self.own
-        ]
-        self.suspect = [(self.paths.place(path_of(spec.field)), spec) for spec in suspect]
-
-    def doubted(self, values: list[Any]) -> frozenset[str]:
-        """The metrics that the device itself tells to be wrong."""
-        metrics: set[str] = set()
-        for at, spec in self.suspect:
-            value = values[at]
-            if value is not None and _holds(value, spec):
-                metrics.update(spec.metrics)
-        return frozenset(metrics)
-
-
 class Profile:
     """A profile ready for use: units worked out once, field paths split. `zone`: of local times."""
 
@@ -94,9 +54,9 @@ class Profile:
         self._inside = tuple(file.inside)
         self._zone = zone
         self._codec = Codec(file.codec) if file.codec else None
-        self._plan = _Plan(file.fields, file.suspect_if)
+        self._plan = Plan(file.fields, file.suspect_if)
         self._series = [
-            (path_of(name), spec, _Plan(spec.fields, file.suspect_if) if spec.fields else self._plan)
+            (path_of(name), spec, Plan(spec.fields, file.suspect_if) if spec.fields else self._plan)
             for name, spec in file.series.items()
         ]
         covered = {path_of(name) for name in file.ignored} | {path_of(spec.field) for spec in file.suspect_if}
@@ -184,7 +144,7 @@ class Profile:
         self,
         index: int,
         spec: Series,
-        plan: _Plan,
+        plan: Plan,
         items: Any,
         places: dict[_Place, Mapped],
         problems: Problems,
@@ -240,39 +200,8 @@ class Profile:
                 yield dotted(path)
 
 
-def _rule(name: str, spec: FieldMap, paths: Paths) -> _Rule:
-    path = path_of(spec.path or name)
-    unit = path_of(spec.unit_from) if spec.unit_from else ()
-    plus = [path_of(other) for other in spec.plus]
-    only_if = [(path_of(other), wanted) for other, wanted in spec.only_if.items()]
-    return _Rule(
-        path,
-        name,
-        paths.place(path),
-        converter(spec.metric, spec.unit, spec.scale),
-        paths.place(unit) if unit else None,
-        tuple(map(paths.place, plus)),
-        tuple((paths.place(other), wanted) for other, wanted in only_if),
-        spec,
-        tuple(used for used in (path, unit, *plus, *(other for other, _ in only_if)) if used),
-    )
-
-
-def _is_plain(spec: FieldMap) -> bool:
-    """True if a number in this field is the value of the device's own metric, whatever else the message holds."""
-    return not (
-        spec.values is not None
-        or spec.absent_values
-        or spec.only_if
-        or spec.plus
-        or spec.unit_from
-        or spec.channel
-        or spec.between
-    )
-
-
 def _apply(
-    plan: _Plan,
+    plan: Plan,
     values: list[Any],
     places: dict[_Place, Mapped],
     own: Mapped | None,
@@ -318,7 +247,7 @@ def _apply(
         found.metrics[metric] = result
 
 
-def _cover(covered: set[Path], plan: _Plan) -> set[Path]:
+def _cover(covered: set[Path], plan: Plan) -> set[Path]:
     return covered | {path for rule in plan.own for path in rule.used}
 
 
@@ -333,18 +262,6 @@ def _pair(item: dict[str, Any], spec: Series) -> dict[str, Any]:
     if spec.unit is not None and item.get(spec.unit) is not None:
         record[f"{name}_unit"] = item[spec.unit]
     return record
-
-
-def _holds(value: Any, spec: SuspectIf) -> bool:
-    if value in spec.equals:
-        return True
-    if spec.below is None and spec.above is None:
-        return False
-    try:
-        told = number(value)
-    except ValueError:
-        return False
-    return (spec.below is not None and told < spec.below) or (spec.above is not None and told > spec.above)
 
 
 def _finite(value: float) -> float:

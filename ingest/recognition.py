@@ -14,8 +14,8 @@ _LONGEST_NAMES = 200
 
 class Recogniser:
     """Profiles by envelope. Of several names the longest wins; a name wins over a family, that over fields alone; of
-    several sets of fields the one that looks deepest into the message wins, then the largest, then the first id. A general
-    profile is taken last."""
+    several sets of fields the one that looks deepest into the message wins, then the largest, then the first id.
+    A general profile is taken last."""
 
     def __init__(self, profiles: Iterable[Profile]) -> None:
         self._by_envelope: dict[str, list[Profile]] = {}

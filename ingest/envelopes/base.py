@@ -27,8 +27,8 @@ class Uplink:
     what is what: canonical metrics in their units.
     `profile_names` are the model names that the envelope tells; `signal` holds rssi_dbm and snr_db; `suspect` names
     metrics that the device itself doubts; `unknown` are fields that the envelope has seen and does not understand;
-    `problems` are parts that could not be read, while the rest can. `facts` is what is told of the device beside it (see
-    `Announcement`). `instead` is what the sender itself made of the content: read where no profile knows the model.
+    `problems` are parts that could not be read, while the rest can. `facts` is what is told of the device beside them
+    (see `Announcement`). `instead` is what the sender itself made of it: read where no profile knows the model.
     """
 
     address: str
