@@ -13,7 +13,7 @@ from catalogue.metrics import Metric, Quality, metrics
 from ingest.clock import TimeSource, settle_time
 from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.envelopes.base import json_value
-from ingest.errors import Reason, Undecodable
+from ingest.errors import LONGEST_DETAIL, Reason, Undecodable
 from ingest.message import Message
 from ingest.profile import Mapped, Profile
 from ingest.recognition import Recogniser
@@ -120,6 +120,9 @@ class Decoder:
                 raise refused[0]
             raise nothing or Undecodable(Reason.EMPTY, f"it is an empty list, where {envelope.title} has readings")
         parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
+        for part in parts:
+            if part.problems:
+                part.problems = [(reason, storable(detail, LONGEST_DETAIL)) for reason, detail in part.problems]
         return parts
 
     def _envelope(self, message: Message, told: Explanation) -> Envelope:
