@@ -22,6 +22,12 @@ from store.text import storable
 
 #: Larger than any sensor's message; what is larger is kept, but not parsed.
 MAX_PAYLOAD_BYTES = 256 * 1024
+#: Topics are remembered, here and by formats that describe themselves.
+MAX_TOPIC_CHARACTERS = 1024
+_MOST_REMEMBERED = 200_000
+
+#: A device's address and a channel of it.
+_LONGEST_WITH_CHANNEL = 256
 
 _METRICS: Mapping[str, Metric] = metrics()
 _FILL = _METRICS["fill_level_pct"].id
@@ -91,6 +97,11 @@ class Decoder:
         Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted) if there is nothing to be read at all.
         """
         told = explanation or Explanation()
+        if len(message.topic) > MAX_TOPIC_CHARACTERS:
+            raise Undecodable(
+                Reason.TOO_LARGE,
+                f"its topic has {len(message.topic)} characters; {MAX_TOPIC_CHARACTERS} are read at the most",
+            )
         if not message.payload:
             raise Undecodable(Reason.EMPTY, "the message has no content")
         if len(message.payload) > MAX_PAYLOAD_BYTES:
@@ -132,7 +143,7 @@ class Decoder:
         for envelope in self._envelopes:
             if envelope.owns_topic(message.topic):
                 told.envelope_why = f"the topic {message.topic} is its own"
-                if len(self._by_topic) >= 1_000_000:  # topics are input: their memory has an end
+                if len(self._by_topic) >= _MOST_REMEMBERED:  # topics are input: their memory has an end
                     self._by_topic.clear()
                 self._by_topic[message.topic] = envelope
                 return envelope
@@ -231,6 +242,8 @@ class Decoder:
         ):
             return device, address
         address = normal_address(f"{address}/{channel}")
+        if not address.isprintable() or len(address) > _LONGEST_WITH_CHANNEL:
+            raise Undecodable(Reason.NO_DEVICE, f"its channel {channel[:40]!r} cannot be printed or is too long")
         return self._registry.device(address), address
 
     def _profile(
@@ -261,7 +274,7 @@ class Decoder:
             return True
         if address in self._looked_through:
             return False
-        if len(self._looked_through) < 1_000_000:
+        if len(self._looked_through) < _MOST_REMEMBERED:
             self._looked_through.add(address)
         return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,7 @@ from ingest.codec import Codec
 from ingest.envelopes.base import Uplink
 from ingest.errors import Reason
 from ingest.field_path import Path, dotted, get, leaves, path_of
-from ingest.numbers import number
+from ingest.numbers import finite, number
 from ingest.profile_file import FieldMap, ProfileFile, Series, SuspectIf
 from ingest.sent_units import sent_unit
 from ingest.units import converter
@@ -163,7 +162,7 @@ class Profile:
                 read = _value(value, rule.spec)
                 if more:
                     read += sum(_value(other, rule.spec) for other in more)
-                result = _finite(convert(read))
+                result = finite(convert(read))
             except ValueError as error:
                 problems.append((Reason.BAD_VALUE, f"{rule.name}: {error}"))
                 continue
@@ -283,12 +282,6 @@ def _holds(value: Any, spec: SuspectIf) -> bool:
     except ValueError:
         return False
     return (spec.below is not None and told < spec.below) or (spec.above is not None and told > spec.above)
-
-
-def _finite(value: float) -> float:
-    if not isfinite(value):
-        raise ValueError("is larger than any number of a meter")
-    return value
 
 
 def folded(name: str) -> str:

@@ -9,6 +9,7 @@ from ingest.profile_map import Profile, folded
 
 #: Device names are input: their memory has an end.
 _MOST_NAMES = 100_000
+_LONGEST_NAMES = 500
 
 
 class Recogniser:
@@ -29,9 +30,11 @@ class Recogniser:
             try:
                 named = self._by_name[key]
             except KeyError:
+                named = self._named(envelope, uplink.profile_names)
                 if len(self._by_name) >= _MOST_NAMES:
                     self._by_name.clear()
-                named = self._by_name[key] = self._named(envelope, uplink.profile_names)
+                if sum(map(len, uplink.profile_names)) <= _LONGEST_NAMES:
+                    self._by_name[key] = named
             if named is not None:
                 return named
         names = [folded(name) for name in uplink.profile_names]

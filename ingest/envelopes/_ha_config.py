@@ -189,7 +189,7 @@ def _is_reset(told: dict[str, Any]) -> bool:
 
 def _meaning(told: dict[str, Any], device_class: str, named: list[str]) -> Meaning | None:
     unit = _text(told, "unit_of_measurement")
-    is_total = told.get("state_class") in _TOTALS
+    is_total = _text(told, "state_class") in _TOTALS
     found_words = {word for name in named for word in name.split()}
     phases = {without_phase(name.split())[1] for name in named} - {""}
     if None in phases or len(phases) > 1:

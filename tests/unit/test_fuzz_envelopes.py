@@ -40,7 +40,7 @@ SAMPLES = samples()
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 
 #: A device's address (128 characters), and a channel's behind it.
-LONGEST_ADDRESS = 128 + 1 + 128
+LONGEST_ADDRESS = 256
 LONGEST_PROBLEM = 1000
 
 THOROUGH = settings(
