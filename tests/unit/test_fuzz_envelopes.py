@@ -9,11 +9,9 @@ import json
 import math
 import os
 import random
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,7 +23,7 @@ from catalogue.geometry import BinGeometry
 from catalogue.metrics import metrics_by_id
 from ingest.clock import FUTURE_TOLERANCE_US
 from ingest.decoder import MAX_PAYLOAD_BYTES, Decoded, Decoder
-from ingest.envelopes import Announcement, Envelope, NotAReading, all_envelopes
+from ingest.envelopes import Envelope, NotAReading, all_envelopes
 from ingest.errors import Undecodable
 from ingest.message import Message
 from ingest.profile import LORAWAN, load_profiles
@@ -98,17 +96,21 @@ def check_parts(parts: list[Decoded], size: int) -> None:
 
 def feed(decoder: Decoder, topic: str, payload: bytes) -> None:
     """One message into the decoder; only the two errors may leave it."""
+    refused: Undecodable | None = None
+    parts: list[Decoded] | None = None
     try:
         parts = decoder.decode(Message(topic, payload, NOW_US))
     except Undecodable as error:
-        assert len(error.detail) < LONGEST_PROBLEM, error.detail
-        assert storable(error.detail) == error.detail
-        if error.device_address is not None:
-            check_address(error.device_address)
+        refused = error
     except NotAReading:
         return
-    else:
+    if parts is not None:
         check_parts(parts, len(payload))
+    if refused is not None:
+        assert len(refused.detail) < LONGEST_PROBLEM, refused.detail
+        assert storable(refused.detail) == refused.detail
+        if refused.device_address is not None:
+            check_address(refused.device_address)
 
 
 def decoder_for(name: str | None = None, profile: str | None = None) -> Decoder:
@@ -234,7 +236,20 @@ def damage(payload: bytes, chance: random.Random) -> bytes:
         case 4:
             return payload[:at] + payload[start:end] * chance.choice([2, 20]) + payload[at:]
         case 5:
-            odd = [b"\xff", b"\x00", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r\n", b"9" * 400, b"(", b"|", b"#", b"*", b"\xff" * 12]
+            odd = [
+                b"\xff",
+                b"\x00",
+                b"\xc0\x80",
+                b"\xed\xa0\x80",
+                b"\xef\xbb\xbf",
+                b"\r\n",
+                b"9" * 400,
+                b"(",
+                b"|",
+                b"#",
+                b"*",
+                b"\xff" * 12,
+            ]
             return payload[:at] + chance.choice(odd) + payload[at:]
         case _:
             return payload[:start] + payload[start:end][::-1] + payload[end:]
@@ -356,7 +371,10 @@ TOPICS = st.sampled_from(sorted({sample.topic for sample in SAMPLES})) | st.text
 
 
 @settings(THOROUGH, max_examples=EXAMPLES * 10)
-@given(topic=TOPICS, payload=st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@given(
+    topic=TOPICS,
+    payload=st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
+)
 def test_any_bytes(topic: str, payload: bytes) -> None:
     for name in (None, *NAMES):
         feed(_DECODERS[name], topic, payload)
