@@ -31,6 +31,8 @@ _LONGEST_WITH_CHANNEL = 256
 
 _METRICS: Mapping[str, Metric] = metrics()
 _FILL = _METRICS["fill_level_pct"].id
+_FARTHEST_MM = _METRICS["distance_mm"].range[1]
+_LEVEL = frozenset({"fill_level_pct", "distance_mm"})
 
 
 class Registry(Protocol):
@@ -301,6 +303,8 @@ def _readings(
     found: Mapping[str, float], assignment: Assignment, quality: Quality, suspect: frozenset[str]
 ) -> list[tuple[int, int, float, int]]:
     point_id = assignment.point_id
+    if found.get("tilted") or found.get("lid_open"):
+        suspect |= {"fill_level_pct"}  # the sensor looks at the bin's wall, or past it
     readings = []
     for name, value in found.items():
         metric = _METRICS[name]
@@ -309,8 +313,7 @@ def _readings(
         readings.append((point_id, metric.id, value, int(quality if trusted else Quality.SUSPECT)))
     if "distance_mm" in found and "fill_level_pct" not in found and assignment.geometry is not None:
         fill, plausible = fill_from_distance(found["distance_mm"], assignment.geometry)
-        # A bin that lies on its side shows its wall.
-        trusted = plausible and not found.get("tilted") and "distance_mm" not in suspect
+        trusted = plausible and found["distance_mm"] <= _FARTHEST_MM and not suspect & _LEVEL
         readings.append((point_id, _FILL, fill, int(quality if trusted else Quality.SUSPECT)))
     return readings
 
