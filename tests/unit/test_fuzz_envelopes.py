@@ -5,13 +5,20 @@ FUZZ_EXAMPLES (20 unless told) sets how many examples an envelope gets.
 
 from __future__ import annotations
 
+import base64
+import gc
 import json
 import math
 import os
 import random
-from collections.abc import Mapping
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +31,7 @@ from catalogue.metrics import metrics_by_id
 from ingest.clock import FUTURE_TOLERANCE_US
 from ingest.decoder import MAX_PAYLOAD_BYTES, Decoded, Decoder
 from ingest.envelopes import Envelope, NotAReading, all_envelopes
+from ingest.envelopes._remembered import Remembered
 from ingest.errors import Undecodable
 from ingest.message import Message
 from ingest.profile import LORAWAN, load_profiles
@@ -36,6 +44,13 @@ PROFILES = load_profiles(zone=KYIV)
 NAMES = sorted(envelope.name for envelope in all_envelopes(KYIV))
 SAMPLES = samples()
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+
+#: What bounds the memory of topics, addresses and names.
+LIMITS = {"ingest.decoder": ["_MOST_REMEMBERED"], "ingest.recognition": ["_MOST_NAMES"]}
+#: Levels of topics that make the format.
+FIXED = {"spBv1.0", "NBIRTH", "DBIRTH", "DDATA", "homie", "5", "homeassistant", "sensor", "config", "misto", "up", "emon", "edge", "tele",
+         "SENSOR", "application", "device", "event", "v3", "devices", "json", "attrs", "v1", "gateway", "telemetry", "shellies", "power",
+         "emeter", "events", "rpc", "wmbusmeters", "zigbee2mqtt", "main", "state", "dsmr", "reading", "channel"}  # fmt: skip
 
 #: A device's address (128 characters), and a channel's behind it.
 LONGEST_ADDRESS = 256
@@ -381,18 +396,184 @@ def test_any_bytes(topic: str, payload: bytes) -> None:
 
 
 CODECS = sorted(name for name, profile in PROFILES.items() if set(profile.envelopes) & set(LORAWAN))
+_CODEC_DECODERS = {name: decoder_for(profile=name) for name in CODECS}
 
 
 @settings(THOROUGH, max_examples=EXAMPLES * 2)
-@given(data=st.binary(max_size=260), port=st.integers(-1, 256), known=st.sampled_from(CODECS))
-def test_any_bytes_in_every_codec(data: bytes, port: int, known: str) -> None:
-    info = {"devEui": "24e124000000a001", "deviceProfileName": "x"}
-    import base64
-
-    body = {"deviceInfo": info, "fPort": port, "data": base64.b64encode(data).decode()}
-    payload = json.dumps(body).encode()
-    for name in CODECS if EXAMPLES <= 200 else [known]:
-        feed(_CODEC[name], "application/1/device/24e124000000a001/event/up", payload)
+@given(data=st.binary(max_size=260), port=st.integers(-1, 256))
+def test_any_bytes_in_every_codec(data: bytes, port: int) -> None:
+    address = "24e124000000a001"
+    body = {"deviceInfo": {"devEui": address}, "fPort": port, "data": base64.b64encode(data).decode()}
+    for decoder in _CODEC_DECODERS.values():
+        feed(decoder, f"application/1/device/{address}/event/up", json.dumps(body).encode())
 
 
-_CODEC = {name: decoder_for(profile=name) for name in CODECS}
+# Size
+
+
+def _list(value: Any, count: int) -> Any:
+    return [value] * count
+
+
+def _objects(value: Any, count: int) -> Any:
+    return {f"k{number}": value for number in range(count)}
+
+
+def _text(value: Any, count: int) -> Any:
+    return f"{value} " * count
+
+
+def _digits(value: Any, count: int) -> Any:
+    return "9" * (10 * count)
+
+
+def _more(value: Any, count: int) -> Any:
+    """More of what it has: items of a list, keys of an object."""
+    if isinstance(value, list):
+        return value * count
+    if isinstance(value, dict) and value:
+        return value | {f"{key}{number}": child for number in range(count) for key, child in value.items()}
+    return None
+
+
+def grown(sample: Sample, shape: Callable[[Any, int], Any], place: int | None, count: int) -> bytes | None:
+    """The message with one place of it grown; None where that place cannot grow so."""
+    content = json.loads(sample.payload)
+    if place is None:
+        content = shape(content, count)
+    else:
+        node, key = places(content)[place]
+        node[key] = shape(node[key], count)
+        content = None if node[key] is None else content
+    return to_bytes(content) if content is not None else None
+
+
+def calls(decoder: Decoder, topic: str, payload: bytes) -> int:
+    """Function calls that a message costs, those into C among them."""
+    count = 0
+
+    def seen(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        feed(decoder, topic, payload)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def growths(name: str) -> Iterator[tuple[str, Sample, Callable[[int], bytes | None]]]:
+    """Ways to make a message of this envelope large: (what, message, payload by count)."""
+    by_json = {sample.payload[:1] in b"[{" for sample in of(name)}
+    for is_json in sorted(by_json):
+        sample = next(sample for sample in of(name) if (sample.payload[:1] in b"[{") == is_json)
+        if is_json:
+            for place in (None, *range(len(places(json.loads(sample.payload))))):
+                for shape in (_list, _objects, _text, _digits, _more):
+                    yield f"{shape.__name__} at {place}", sample, partial(grown, sample, shape, place)
+        else:
+            payload = sample.payload
+            for start in range(0, len(payload), max(1, len(payload) // 8)):
+                piece = payload[start : start + 12]
+                yield f"bytes {start}", sample, partial(_repeated, payload, start, piece)
+            for sign in b"(|#/9 {[\x12\x0a\xff":
+                yield f"sign {sign:c}", sample, partial(_repeated, payload, len(payload) // 2, bytes([sign]) * 8)
+
+
+def _repeated(payload: bytes, start: int, piece: bytes, count: int) -> bytes:
+    return payload[:start] + piece * count + payload[start:]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_work_grows_no_faster_than_the_message(name: str) -> None:
+    """Counted, not timed: what is twice as large again costs no more than what came before."""
+    for what, sample, payload_of in growths(name):
+        if payload_of(1) is None:
+            continue
+        costs = []
+        for count in (40, 80, 160):
+            decoder = decoder_for(name)
+            for topic, payload in sample.before:
+                feed(decoder, topic, payload)
+            costs.append(calls(decoder, sample.topic, payload_of(count) or b""))
+        small, middle, large = costs
+        assert large - middle <= 2.5 * max(middle - small, 0) + 1000, (what, sample.topic, costs)
+        assert large <= 400 * len(payload_of(160) or b""), (what, sample.topic, costs)
+
+
+HOSTILE = [b"[" * 10_000, b"{" * 10_000, b'{"a":' * 10_000, b"[" * MAX_PAYLOAD_BYTES, b"9" * MAX_PAYLOAD_BYTES, b" " * MAX_PAYLOAD_BYTES,
+           b"\xff" * MAX_PAYLOAD_BYTES, b'"' + b"x" * 260_000 + b'"', b"\x00" * MAX_PAYLOAD_BYTES, b"[" + b"1," * 120_000 + b"1]",
+           json.dumps({f"k{number}": number for number in range(14_000)}).encode(), b"x" * (MAX_PAYLOAD_BYTES + 1), b"",
+           b"\x12\x00" * 100_000, b"(" * MAX_PAYLOAD_BYTES, b"|" * MAX_PAYLOAD_BYTES, b"#" * MAX_PAYLOAD_BYTES]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_largest_and_the_deepest(name: str) -> None:
+    decoder = decoder_for(name)
+    topic = of(name)[0].topic
+    for payload in HOSTILE:
+        assert calls(decoder, topic, payload) < 1_500_000
+    for long in (
+        topic + "/a" * 30_000,
+        "a/" * 30_000 + topic,
+        topic + "x" * 60_000,
+        "/" * 65_000,
+        "",
+        "\x00",
+        "\ud800/x",
+    ):
+        assert calls(decoder, long, of(name)[0].payload) < 50_000
+
+
+# Memory
+
+
+def _renamed(payload: bytes, number: int) -> bytes:
+    """The message of another device: every text of it that is not a number has a number more."""
+    return payload.replace(b"77", b"%d" % (1000 + number)).replace(b"station-1", b"station-%d" % number)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_endless_new_devices_have_an_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the limits of memory lowered, what is kept of twice as many devices is not more."""
+    for module, limits in LIMITS.items():
+        for limit in limits:
+            monkeypatch.setattr(import_module(module), limit, 50)
+    right = Remembered.__init__
+    monkeypatch.setattr(Remembered, "__init__", lambda self, limit=0: right(self, 50))
+    caches = [
+        cached
+        for module in [module for name, module in sys.modules.items() if name.startswith("ingest.")]
+        for cached in vars(module).values()
+        if hasattr(cached, "cache_clear")
+    ]
+    assert all((cached.cache_info().maxsize or 1) <= 20_000 for cached in caches)
+    sample = next((sample for sample in of(name) if sample.before), of(name)[0])
+    decoder = decoder_for(name)
+    number = 0
+
+    def devices(count: int) -> int:
+        nonlocal number
+        for _ in range(count):
+            number += 1
+            for topic, payload in (*sample.before, (sample.topic, sample.payload)):
+                renamed = "/".join(
+                    level if level in FIXED or level.startswith("$") else f"{level}{number}"
+                    for level in topic.split("/")
+                ).replace("plugs77", "plugs/77")
+                feed(decoder, renamed, _renamed(payload, number))
+        for cached in caches:
+            cached.cache_clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        devices(100)
+        before, after = devices(100), devices(300)
+    finally:
+        tracemalloc.stop()
+    assert after - before < 30_000, f"{(after - before) / 300:.0f} bytes a device are kept"

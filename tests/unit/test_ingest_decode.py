@@ -18,7 +18,7 @@ from catalogue.yamlfile import parse_yaml
 from ingest.batch import decode_batch
 from ingest.clock import TimeSource, parse_time_us, settle_time
 from ingest.decoder import Decoded, Decoder, Explanation
-from ingest.envelopes import all_envelopes
+from ingest.envelopes import NotAReading, all_envelopes
 from ingest.errors import Undecodable
 from ingest.message import Message
 from ingest.numbers import number
