@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ingest.envelopes._described import (
@@ -158,7 +159,7 @@ def _add(config: Config, told: dict[str, Any], platform: str, key: str, object_i
     template: Template | None = None
     label = (_text(told, "name") or object_id)[:60]
     try:
-        template = Template(_text(told, "value_template") or "{{ value }}")
+        template = _template(_text(told, "value_template") or "{{ value }}")
     except ValueError as error:
         label = f"{label}: {error}"
     own_words = set(words(device_id))
@@ -180,6 +181,12 @@ def _add(config: Config, told: dict[str, Any], platform: str, key: str, object_i
     config.entities.append(
         Entity(key, config.address, topic, label, template, found, wanted, unique, channel[:60].lower())
     )
+
+
+@lru_cache(maxsize=2_000)
+def _template(text: str) -> Template:
+    """A template, one for all entities that have the same: it weighs more than all else of them."""
+    return Template(text)
 
 
 def _is_reset(told: dict[str, Any]) -> bool:
