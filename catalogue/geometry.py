@@ -1,7 +1,8 @@
 """A bin's geometry: from the sensor's distance to the fill level, and back.
 
 fill = 100 · clip((d_empty − d) / (d_empty − d_full), 0, 1), with `d` the distance from the sensor
-to the content (Milesight EM400 and its like measure from the lid downwards).
+to the content (Milesight EM400 and its like measure from the lid downwards): the share of the height, not
+of the volume. docs/bins.md has the rules and their limits.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from catalogue.metrics import Quality, metrics
 from ingest.clock import TimeSource, settle_time
 from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.envelopes.base import json_value
-from ingest.errors import Reason, Undecodable
+from ingest.errors import LONGEST_DETAIL, Reason, Undecodable
 from ingest.message import Message
 from ingest.profile import Mapped, Profile
 from ingest.recognition import Recogniser
@@ -22,10 +22,18 @@ from store.text import storable
 
 #: Larger than any sensor's message; what is larger is kept, but not parsed.
 MAX_PAYLOAD_BYTES = 256 * 1024
+#: Topics are remembered, here and by formats that describe themselves.
+MAX_TOPIC_CHARACTERS = 1024
+_MOST_REMEMBERED = 200_000
+
+#: A device's address and a channel of it.
+_LONGEST_WITH_CHANNEL = 256
 
 #: Metric → its number in the database and its plausible range.
 _METRICS = {metric.name: (metric.id, *metric.range) for metric in metrics().values()}
 _FILL, _, _ = _METRICS["fill_level_pct"]
+_FARTHEST_MM = _METRICS["distance_mm"][2]
+_LEVEL = frozenset({"fill_level_pct", "distance_mm"})
 _DEVICE = TimeSource.DEVICE
 _SUSPECT = int(Quality.SUSPECT)
 
@@ -94,6 +102,11 @@ class Decoder:
         Raises `Undecodable` (to quarantine) or `NotAReading` (to be counted) if there is nothing to be read at all.
         """
         payload = message.payload
+        if len(message.topic) > MAX_TOPIC_CHARACTERS:
+            raise Undecodable(
+                Reason.TOO_LARGE,
+                f"its topic has {len(message.topic)} characters; {MAX_TOPIC_CHARACTERS} are read at the most",
+            )
         if not payload:
             raise Undecodable(Reason.EMPTY, "the message has no content")
         if len(payload) > MAX_PAYLOAD_BYTES:
@@ -126,6 +139,9 @@ class Decoder:
             raise nothing or Undecodable(Reason.EMPTY, f"it is an empty list, where {envelope.title} has readings")
         if refused:
             parts[0].problems += [(error.reason, f"{error.device_address}: {error.detail}") for error in refused]
+        for part in parts:
+            if part.problems:
+                part.problems = [(reason, storable(detail, LONGEST_DETAIL)) for reason, detail in part.problems]
         return parts
 
     def _envelope(self, message: Message, told: Explanation | None) -> Envelope:
@@ -134,7 +150,7 @@ class Decoder:
             if envelope.owns_topic(message.topic):
                 if told is not None:
                     told.envelope_why = f"the topic {message.topic} is its own"
-                if len(self._by_topic) >= 1_000_000:  # topics are input: their memory has an end
+                if len(self._by_topic) >= _MOST_REMEMBERED:  # topics are input: their memory has an end
                     self._by_topic.clear()
                 self._by_topic[message.topic] = envelope
                 return envelope
@@ -243,6 +259,8 @@ class Decoder:
         ):
             return device, address
         address = normal_address(f"{address}/{channel}")
+        if not address.isprintable() or len(address) > _LONGEST_WITH_CHANNEL:
+            raise Undecodable(Reason.NO_DEVICE, f"its channel {channel[:40]!r} cannot be printed or is too long")
         return self._registry.device(address), address
 
     def _profile(
@@ -276,7 +294,7 @@ class Decoder:
             return True
         if address in self._looked_through:
             return False
-        if len(self._looked_through) < 1_000_000:
+        if len(self._looked_through) < _MOST_REMEMBERED:
             self._looked_through.add(address)
         return True
 
@@ -314,6 +332,8 @@ def _readings(
     found: Mapping[str, float], assignment: Assignment, quality: Quality, suspect: frozenset[str]
 ) -> list[tuple[int, int, float, int]]:
     point_id, told = assignment.point_id, int(quality)
+    if found.get("tilted") or found.get("lid_open"):
+        suspect |= {"fill_level_pct"}  # the sensor looks at the bin's wall, or past it
     readings = []
     for name, value in found.items():
         metric_id, low, high = _METRICS[name]
@@ -321,8 +341,7 @@ def _readings(
         readings.append((point_id, metric_id, value, told if trusted else _SUSPECT))
     if assignment.geometry is not None and "distance_mm" in found and "fill_level_pct" not in found:
         fill, plausible = fill_from_distance(found["distance_mm"], assignment.geometry)
-        # A bin that lies on its side shows its wall.
-        trusted = plausible and not found.get("tilted") and "distance_mm" not in suspect
+        trusted = plausible and found["distance_mm"] <= _FARTHEST_MM and not suspect & _LEVEL
         readings.append((point_id, _FILL, fill, told if trusted else _SUSPECT))
     return readings
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from store.text import storable
+
+#: Details quote what came, which has no end of its own.
+LONGEST_DETAIL = 900
+
 
 class Reason(StrEnum):
     """Why a message, or a part of it, is in quarantine. The value stands in the database."""
@@ -46,10 +51,10 @@ class IngestError(Exception):
 
 
 class Undecodable(IngestError):
-    """A message that cannot be read: a reason of the closed list, and what exactly is wrong."""
+    """A message that cannot be read: a reason of the closed list, and what exactly is wrong, cut where it is long."""
 
     def __init__(self, reason: Reason, detail: str, device_address: str | None = None) -> None:
-        super().__init__(detail)
+        self.detail = storable(detail, LONGEST_DETAIL)
+        super().__init__(self.detail)
         self.reason = reason
-        self.detail = detail
         self.device_address = device_address

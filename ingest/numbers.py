@@ -31,3 +31,10 @@ def number(value: object) -> float:
     if not isfinite(result):
         raise ValueError(f"{value!r} is no finite number")
     return result
+
+
+def finite(value: float) -> float:
+    """The value after a conversion. Raises ValueError where that made it infinite."""
+    if not isfinite(value):
+        raise ValueError("is larger than any number of a meter")
+    return value

@@ -14,7 +14,7 @@ from ingest.envelopes.base import Uplink
 from ingest.errors import Reason
 from ingest.field_path import Path, dotted, get, leaves, path_of
 from ingest.field_plan import Plan
-from ingest.numbers import number
+from ingest.numbers import finite, number
 from ingest.profile_file import FieldMap, ProfileFile, Series
 from ingest.sent_units import sent_unit
 from ingest.units import converter
@@ -236,7 +236,7 @@ def _apply(
                 continue
             if more:
                 read += sum(_value(other, spec) for other in more)
-            result = _finite(change(read))
+            result = finite(change(read))
         except ValueError as error:
             problems.append((Reason.BAD_VALUE, f"{rule.name}: {error}"))
             continue
@@ -262,12 +262,6 @@ def _pair(item: dict[str, Any], spec: Series) -> dict[str, Any]:
     if spec.unit is not None and item.get(spec.unit) is not None:
         record[f"{name}_unit"] = item[spec.unit]
     return record
-
-
-def _finite(value: float) -> float:
-    if not isfinite(value):
-        raise ValueError("is larger than any number of a meter")
-    return value
 
 
 def folded(name: str) -> str:

@@ -9,7 +9,7 @@ from ingest.profile_map import Profile, folded
 
 #: Device names are input: their memory has an end.
 _MOST_NAMES = 100_000
-_LONGEST_NAMES = 200
+_LONGEST_NAMES = 500
 
 
 class Recogniser:

@@ -2,9 +2,12 @@
 
 Rules (docs/store.md has them for people):
 - a register that falls near its end to near 0 has rolled over (DOMAIN Q2: from above 90 % to below 10 % of the range);
+- a fall by less than a tenth is a register that was set back (as Home Assistant takes it): nothing was consumed;
 - any other fall is a reset: what the register shows then was consumed since;
-- a single reading that lies apart from both its neighbours, which agree, is corrupt and left out;
-- between two meters nothing is consumed but what their first and last register values say;
+- a single reading that lies apart from both its neighbours of the same meter, which agree, is corrupt and left out;
+  where a low one and a high one stand side by side, it is the low one;
+- between two meters nothing is consumed but what their first and last register values say, also of meters that sent
+  nothing;
 - what was consumed between two readings is spread evenly over the time between them, and is estimated if that was long;
 - consumption is never negative.
 """
@@ -18,6 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 HOUR_US = 3_600_000_000
+
+#: Readings on either side of new ones up to which consumption can change: two whose being corrupt depends on them, and
+#: the one before. As many again tell which of those are corrupt.
+REACH = 3
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -35,13 +42,21 @@ class Swap:
     new_start: float | None = None
 
 
-def without_corrupt(times_us: Ints, values: Floats) -> tuple[Ints, Floats]:
-    """Leave out single readings that fall below, or stand above, neighbours that agree with each other."""
+def without_corrupt(times_us: Ints, values: Floats, swaps: Sequence[Swap] = ()) -> tuple[Ints, Floats]:
+    """Leave out single readings that fall below, or stand above, neighbours that agree with each other.
+
+    Never two side by side, and never by what lies more than two readings away: see `REACH`.
+    """
     if len(values) < 3:
         return times_us, values
     before, here, after = values[:-2], values[1:-1], values[2:]
-    corrupt = ((here < before) | (here > after)) & (after >= before)
-    keep = np.concatenate([[True], ~corrupt, [True]])
+    meter = np.searchsorted(np.sort([swap.time_us for swap in swaps]), times_us, side="right")
+    agree = (after >= before) & (meter[:-2] == meter[2:])
+    low, high = np.zeros(len(values), np.bool_), np.zeros(len(values), np.bool_)
+    low[1:-1] = agree & (here < before)
+    high[1:-1] = agree & (here > after)
+    high[1:-1] &= ~(low[:-2] | low[2:])
+    keep = ~(low | high)
     return times_us[keep], values[keep]
 
 
@@ -50,22 +65,37 @@ def amounts(times_us: Ints, values: Floats, digits: int | None = None, swaps: Se
     steps = np.diff(values)
     for index in np.flatnonzero(steps < 0).tolist():
         steps[index] = _after_fall(values[index], values[index + 1], digits)
-    for swap in swaps:
-        # The interval in which the meters changed: its ends come from different registers.
-        index = int(np.searchsorted(times_us, swap.time_us, side="left")) - 1
+    # Intervals in which meters changed: their ends come from different registers, with other meters' between them.
+    changes: dict[int, list[Swap]] = {}
+    for swap in sorted(swaps, key=lambda swap: swap.time_us):
+        changes.setdefault(int(np.searchsorted(times_us, swap.time_us, side="left")) - 1, []).append(swap)
+    for index, within in changes.items():
         if 0 <= index < len(steps):
-            last, first = values[index], values[index + 1]
-            old = max(0.0, swap.old_end - last) if swap.old_end is not None else 0.0
-            new = max(0.0, first - swap.new_start) if swap.new_start is not None else 0.0
-            steps[index] = old + new
+            starts = [float(values[index]), *(swap.new_start for swap in within)]
+            ends = [*(swap.old_end for swap in within), float(values[index + 1])]
+            steps[index] = sum(_of_one_meter(*register, digits) for register in zip(starts, ends, strict=True))
     return steps
 
 
-def _after_fall(last: float, first: float, digits: int | None) -> float:
+def _of_one_meter(start: float | None, end: float | None, digits: int | None) -> float:
+    """What a meter counted from one register to another; nothing where one of them is unknown, or typed too small."""
+    if start is None or end is None:
+        return 0.0
+    return end - start if end >= start else _rolled_over(start, end, digits) or 0.0
+
+
+def _rolled_over(last: float, first: float, digits: int | None) -> float | None:
     for size in (10.0**digits,) if digits else _RANGES:
         if 0.9 * size < last <= size and first < 0.1 * size:
             return size - last + first
-    return max(0.0, first)
+    return None
+
+
+def _after_fall(last: float, first: float, digits: int | None) -> float:
+    rolled = _rolled_over(last, first, digits)
+    if rolled is not None:
+        return rolled
+    return 0.0 if first > 0.9 * last else max(0.0, first)
 
 
 @dataclass(frozen=True)
@@ -86,7 +116,7 @@ def hourly(
     long_gap_us: int = HOUR_US,
 ) -> Hourly:
     """Consumption of every hour that the readings (good ones, in order of time) cover at least in part."""
-    times_us, values = without_corrupt(times_us, values)
+    times_us, values = without_corrupt(times_us, values, swaps)
     if len(times_us) < 2:
         return Hourly(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
     steps = amounts(times_us, values, digits, swaps)

@@ -17,7 +17,7 @@ from psycopg import Connection
 
 from catalogue.metrics import Quality, metrics
 from insights.collections import collections
-from insights.consumption import Swap, hourly
+from insights.consumption import REACH, Swap, hourly
 from insights.forecast import forecast
 from misto.quarantine.retention import QuarantineLimit
 from store import derived
@@ -27,7 +27,6 @@ from store.errors import DatabaseUnreachable, is_temporary
 from store.maintenance import drop_old
 from store.migrate import check_schema
 from store.reading_log import LogBatch, advance, lag, read_batches
-from store.registry import REGISTRY_CHANNEL
 from store.service_state import beat
 
 log = logging.getLogger("misto.keeper")
@@ -68,7 +67,6 @@ class Keeper:
         self._stop = stop
         self._started_at = datetime.now(UTC)
         self._failure = "it has not connected to the database yet"
-        self._meters: dict[int, MeterInfo] = {}
         self._bins: set[int] = set()
         self._quarantine_limit = QuarantineLimit(config.quarantine_mb)
         self._beaten = self._forecast_at = self._kept_at = float("-inf")
@@ -97,16 +95,12 @@ class Keeper:
             self._stop.wait(1)
 
     def _serve(self, connection: Connection[Any]) -> None:
-        connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
-        self._meters = derived.meters(connection)
-        connection.commit()
         self._failure = ""
         while not self._stop.is_set():
             if self.derive(connection) < _BATCHES:
                 self._idle(connection)
-                if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
-                    self._meters = derived.meters(connection)
                 connection.commit()
+                self._stop.wait(_IDLE_S)
             self._beat(connection)
 
     def derive(self, connection: Connection[Any]) -> int:
@@ -114,6 +108,7 @@ class Keeper:
         with connection.transaction():
             batches = read_batches(connection, READER, _BATCHES)
             if batches:
+                derived.hold_registry(connection)
                 self._from(connection, batches)
                 advance(connection, READER, batches[-1])
         READINGS.inc(sum(len(batch) for batch in batches))
@@ -158,10 +153,9 @@ class Keeper:
     def _consumption(self, connection: Connection[Any], affected: list[Affected]) -> None:
         if not affected:
             return
-        if any(one.point_id not in self._meters for one in affected):
-            self._meters = derived.meters(connection)
-        for series in derived.series_around(connection, affected):
-            meter = self._meters.get(series.point_id)
+        meters = derived.meters(connection, [one.point_id for one in affected])
+        for series in derived.series_around(connection, affected, REACH):
+            meter = meters.get(series.point_id)
             interval_s = meter.interval_s if meter else 900.0
             result = hourly(
                 series.times_us,

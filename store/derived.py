@@ -46,6 +46,15 @@ def _at(us: float) -> datetime:
     return datetime.fromtimestamp(us / 1e6, UTC)
 
 
+def hold_registry(connection: Connection[Any]) -> None:
+    """Wait until nobody is changing which device is where, and let nobody until the transaction ends.
+
+    Without, a swap that does not see a new reading yet, and whose own end the reading's consumption does not see, would
+    never be counted.
+    """
+    connection.execute(sql("derived.hold_registry"))
+
+
 def write_latest(connection: Connection[Any], rows: Sequence[tuple[int, int, int, float, int, datetime]]) -> None:
     """Newest readings: (point_id, metric_id, time_us, value, quality, received_at); older ones change nothing."""
     points, metric_ids, times, values, qualities, received = zip(*rows, strict=True)
@@ -62,8 +71,8 @@ def write_latest(connection: Connection[Any], rows: Sequence[tuple[int, int, int
     )
 
 
-def series_around(connection: Connection[Any], affected: Sequence[Affected]) -> list[Series]:
-    """For each affected series the hours between its neighbours, and the readings that these hours depend on."""
+def series_around(connection: Connection[Any], affected: Sequence[Affected], reach: int) -> list[Series]:
+    """For each affected series the hours up to `reach` readings away, and the readings that these hours depend on."""
     rows = connection.execute(
         sql("derived.series_around"),
         {
@@ -71,6 +80,7 @@ def series_around(connection: Connection[Any], affected: Sequence[Affected]) -> 
             "metrics": [one.metric_id for one in affected],
             "firsts": [_at(one.first_us) for one in affected],
             "lasts": [_at(one.last_us) for one in affected],
+            "reach": reach,
         },
     ).fetchall()
     return [
@@ -88,10 +98,12 @@ class MeterInfo:
     assignments: tuple[tuple[int, float | None, float | None], ...]
 
 
-def meters(connection: Connection[Any]) -> dict[int, MeterInfo]:
-    """Every point with its assignments in order of time."""
+def meters(connection: Connection[Any], points: Sequence[int]) -> dict[int, MeterInfo]:
+    """These points with their assignments in order of time."""
     found: dict[int, MeterInfo] = {}
-    for point_id, interval_s, digits, starts, first, last in connection.execute(sql("derived.meters")):
+    for point_id, interval_s, digits, starts, first, last in connection.execute(
+        sql("derived.meters"), {"points": list(points)}
+    ):
         found[point_id] = MeterInfo(interval_s, digits, tuple(zip(starts, first, last, strict=True)))
     return found
 

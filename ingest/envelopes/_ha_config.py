@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ingest.envelopes._described import (
@@ -158,7 +159,7 @@ def _add(config: Config, told: dict[str, Any], platform: str, key: str, object_i
     template: Template | None = None
     label = (_text(told, "name") or object_id)[:60]
     try:
-        template = Template(_text(told, "value_template") or "{{ value }}")
+        template = _template(_text(told, "value_template") or "{{ value }}")
     except ValueError as error:
         label = f"{label}: {error}"
     own_words = set(words(device_id))
@@ -182,6 +183,12 @@ def _add(config: Config, told: dict[str, Any], platform: str, key: str, object_i
     )
 
 
+@lru_cache(maxsize=2_000)
+def _template(text: str) -> Template:
+    """A template, one for all entities that have the same: it weighs more than all else of them."""
+    return Template(text)
+
+
 def _is_reset(told: dict[str, Any]) -> bool:
     """Whether a total begins anew every day or month: it says when it last did."""
     return told.get("state_class") == "total" and "{" in _text(told, "last_reset_value_template")
@@ -189,7 +196,7 @@ def _is_reset(told: dict[str, Any]) -> bool:
 
 def _meaning(told: dict[str, Any], device_class: str, named: list[str]) -> Meaning | None:
     unit = _text(told, "unit_of_measurement")
-    is_total = told.get("state_class") in _TOTALS
+    is_total = _text(told, "state_class") in _TOTALS
     found_words = {word for name in named for word in name.split()}
     phases = {without_phase(name.split())[1] for name in named} - {""}
     if None in phases or len(phases) > 1:

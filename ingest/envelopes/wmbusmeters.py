@@ -20,7 +20,7 @@ from catalogue.metrics import metrics
 from ingest.clock import parse_time_us
 from ingest.envelopes.base import Announcement, Envelope, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
-from ingest.numbers import number
+from ingest.numbers import finite, number
 
 _DAY_US = 86_400_000_000
 
@@ -157,7 +157,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             if value is None or metric in uplink.metrics:
                 continue
             try:
-                uplink.metrics[metric] = number(value) * factor
+                uplink.metrics[metric] = finite(number(value) * factor)
             except ValueError as error:
                 uplink.problems.append((Reason.BAD_VALUE, f"{name}: {error}"))
         uplink.unknown = tuple(unknown)

@@ -1,3 +1,6 @@
+-- name: hold_registry
+SELECT pg_advisory_xact_lock_shared(hashtext('misto inventory'));
+
 -- name: write_latest
 INSERT INTO point_latest (point_id, metric_id, time, value, quality, received_at)
 SELECT * FROM unnest(%(points)s::integer[], %(metrics)s::smallint[], %(times)s::timestamptz[],
@@ -7,32 +10,31 @@ SET time = excluded.time, value = excluded.value, quality = excluded.quality, re
 WHERE point_latest.time < excluded.time;
 
 -- name: series_around
--- The neighbours of what is new, the whole hours between them, and one reading more on either side.
+-- The readings within reach of what is new, the whole hours between them, and as many readings again on either side.
 SELECT s.point_id, s.metric_id,
        extract(epoch FROM h.start)::bigint * 1000000, extract(epoch FROM h.stop)::bigint * 1000000,
        r.times_us, r.values
 FROM unnest(%(points)s::integer[], %(metrics)s::smallint[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[])
      AS s (point_id, metric_id, first, last)
 CROSS JOIN LATERAL (
-    SELECT date_trunc('hour', coalesce((
+    SELECT date_trunc('hour', coalesce((SELECT min(time) FROM (
                SELECT time FROM readings
                WHERE point_id = s.point_id AND metric_id = s.metric_id AND time < s.first AND quality = 0
-               ORDER BY time DESC LIMIT 1), s.first)) AS start,
-           date_trunc('hour', coalesce((
+               ORDER BY time DESC LIMIT %(reach)s) AS near), s.first)) AS start,
+           date_trunc('hour', coalesce((SELECT max(time) FROM (
                SELECT time FROM readings
                WHERE point_id = s.point_id AND metric_id = s.metric_id AND time > s.last AND quality = 0
-               ORDER BY time LIMIT 1), s.last)) + INTERVAL '1 hour' AS stop
+               ORDER BY time LIMIT %(reach)s) AS near), s.last)) + INTERVAL '1 hour' AS stop
 ) AS h
 CROSS JOIN LATERAL (
-    SELECT coalesce((SELECT time FROM readings
-                     WHERE point_id = s.point_id AND metric_id = s.metric_id AND time < h.start AND quality = 0
-                     ORDER BY time DESC LIMIT 1 OFFSET 1),
-                    (SELECT time FROM readings
-                     WHERE point_id = s.point_id AND metric_id = s.metric_id AND time < h.start AND quality = 0
-                     ORDER BY time DESC LIMIT 1), h.start) AS start,
-           coalesce((SELECT time FROM readings
-                     WHERE point_id = s.point_id AND metric_id = s.metric_id AND time >= h.stop AND quality = 0
-                     ORDER BY time LIMIT 1), h.stop) AS stop
+    SELECT coalesce((SELECT min(time) FROM (
+               SELECT time FROM readings
+               WHERE point_id = s.point_id AND metric_id = s.metric_id AND time < h.start AND quality = 0
+               ORDER BY time DESC LIMIT %(reach)s) AS near), h.start) AS start,
+           coalesce((SELECT max(time) FROM (
+               SELECT time FROM readings
+               WHERE point_id = s.point_id AND metric_id = s.metric_id AND time >= h.stop AND quality = 0
+               ORDER BY time LIMIT %(reach)s) AS near), h.stop) AS stop
 ) AS w
 CROSS JOIN LATERAL (
     SELECT array_agg((date_part('epoch', time) * 1e6)::bigint ORDER BY time) AS times_us,
@@ -48,6 +50,7 @@ SELECT p.point_id, p.interval_s, p.register_digits,
                       ELSE (date_part('epoch', a.valid_from) * 1e6)::bigint END ORDER BY a.valid_from),
        array_agg(a.register_start ORDER BY a.valid_from), array_agg(a.register_end ORDER BY a.valid_from)
 FROM point AS p JOIN assignment AS a USING (point_id)
+WHERE p.point_id = ANY (%(points)s)
 GROUP BY p.point_id;
 
 -- name: write_consumption
@@ -59,7 +62,8 @@ WITH gone AS (
 INSERT INTO consumption_hourly (bucket, point_id, metric_id, amount, quality)
 SELECT to_timestamp(b), %(point_id)s, %(metric_id)s, a, q
 FROM unnest(%(buckets)s::float8[], %(amounts)s::float8[], %(qualities)s::smallint[]) AS new (b, a, q)
-ON CONFLICT (point_id, metric_id, bucket) DO UPDATE SET amount = excluded.amount, quality = excluded.quality;
+ON CONFLICT (point_id, metric_id, bucket) DO UPDATE SET amount = excluded.amount, quality = excluded.quality
+WHERE (consumption_hourly.amount, consumption_hourly.quality) IS DISTINCT FROM (excluded.amount, excluded.quality);
 
 -- name: fill_readings
 WITH around AS (

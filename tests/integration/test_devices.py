@@ -290,6 +290,23 @@ def test_a_claimed_device_brings_its_readings(database_url: str, database: Datab
     assert assignment.valid_from == ALWAYS
 
 
+def test_a_claim_after_a_release_counts_from_its_register(
+    database_url: str, database: Database, new_connection: Connect
+) -> None:
+    """The new meter's readings were derived before anybody said that it follows the old one."""
+    point = found(database, building())["school-electricity"]
+    connection = new_connection()
+    write(connection, point, (-6, 100), (-5, 104))
+    devices.release(connection, OLD)
+    connection.execute("UPDATE assignment SET valid_to = %s WHERE point_id = %s", [moment(-4), point])
+    write(connection, unclaimed(connection, "new"), (-3, 95), (-2, 96))
+    derive(database_url, new_connection())
+    devices.claim(connection, "new", "school-electricity", since=moment(-4), register_start=93)
+    connection.commit()
+    derive(database_url, new_connection())
+    assert consumed(database, "school-electricity") == pytest.approx(4 + 2 + 1)
+
+
 def test_readings_from_before_a_claims_date_stay_away(database: Database, new_connection: Connect) -> None:
     found(database, building("school", electricity={"devices": []}))
     connection = new_connection()

@@ -187,3 +187,30 @@ def test_distance_and_fill_are_inverse(fill: float, empty: float, full: float) -
 def test_fill_from_distance(distance_mm: float, fill_level_pct: float, plausible: bool) -> None:
     geometry = BinGeometry(empty_mm=1500, full_mm=300)
     assert fill_from_distance(distance_mm, geometry) == (pytest.approx(fill_level_pct), plausible)
+
+
+geometries = st.builds(
+    lambda empty, share: BinGeometry(empty_mm=empty, full_mm=empty * share), st.floats(100, 10_000), st.floats(0, 0.95)
+)
+
+
+@given(geometry=geometries, near=st.floats(-1e4, 2e4), step=st.floats(0, 2e4))
+def test_fill_falls_with_the_distance_without_a_jump(geometry: BinGeometry, near: float, step: float) -> None:
+    fill, _ = fill_from_distance(near, geometry)
+    farther, _ = fill_from_distance(near + step, geometry)
+    assert 0 <= farther <= fill <= 100
+    steepest = 100 / (geometry.empty_mm - geometry.full_mm)
+    assert fill - farther <= steepest * step + 1e-6
+
+
+@given(geometry=geometries, distance=st.floats(-1e4, 2e4), factor=st.floats(1, 2))
+def test_a_beam_that_is_not_plumb_changes_nothing(geometry: BinGeometry, distance: float, factor: float) -> None:
+    longer = BinGeometry.model_construct(empty_mm=geometry.empty_mm * factor, full_mm=geometry.full_mm * factor)
+    assert fill_from_distance(distance * factor, longer)[0] == pytest.approx(fill_from_distance(distance, geometry)[0])
+
+
+@given(geometry=geometries, distance=st.floats(-1e4, 2e4))
+def test_a_distance_is_plausible_from_above_0_to_a_tenth_beyond_the_floor(
+    geometry: BinGeometry, distance: float
+) -> None:
+    assert fill_from_distance(distance, geometry)[1] == (distance > 0 and distance <= 1.1 * geometry.empty_mm)

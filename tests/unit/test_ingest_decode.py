@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.errors import FileProblems
 from catalogue.geometry import BinGeometry
-from catalogue.metrics import metrics_by_id
+from catalogue.metrics import Quality, metrics_by_id
 from catalogue.yamlfile import parse_yaml
 from ingest.batch import decode_batch
 from ingest.clock import TimeSource, parse_time_us, settle_time
@@ -101,37 +100,6 @@ def test_no_numbers(value: object) -> None:
         number(value)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=20,
-)
-keys = st.sampled_from(
-    ["device", "time", "power_w", "deviceInfo", "object", "rxInfo", "Time", "ENERGY", "quality", "distance"]
-)
-TOPICS = [
-    "misto/a/up",
-    "application/1/device/aa/event/up",
-    "tele/a/SENSOR",
-    "x/y",
-    "application/1/device/aa/event/join",
-]
-
-
-@given(topic=st.sampled_from(TOPICS), content=st.dictionaries(keys, json_values, max_size=6))
-@settings(max_examples=400, deadline=None)
-def test_no_content_brings_a_decoder_down(topic: str, content: dict[str, object]) -> None:
-    with suppress(Undecodable, NotAReading):
-        decode(topic, json.dumps(content).encode())
-
-
-@given(topic=st.sampled_from(TOPICS), payload=st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
-def test_no_bytes_bring_a_decoder_down(topic: str, payload: bytes) -> None:
-    with suppress(Undecodable, NotAReading):
-        decode(topic, payload)
-
-
 def test_a_mistake_of_ours_costs_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = Decoder(all_envelopes(KYIV), PROFILES, _OneDevice(None, None))
     right = decoder.decode
@@ -167,3 +135,26 @@ def test_recorded_messages() -> None:
     assert {"energy_kwh", "power_w"} <= set(outcomes["energy_openHAB_13"])
     assert outcomes["docs_status"] == "NotAReading"
     assert {"battery_pct", "temperature_c", "humidity_pct"} <= set(outcomes["em300-di_env_2"])
+
+
+@given(
+    distance=st.floats(-100, 12_000),
+    tilted=st.sampled_from([None, 0, 1]),
+    lid_open=st.sampled_from([None, 0, 1]),
+    own_level=st.none() | st.floats(-10, 120),
+    empty=st.sampled_from([1500.0, 9800.0]),
+)
+def test_a_level_is_suspect_exactly_when_the_documentation_says(
+    distance: float, tilted: int | None, lid_open: int | None, own_level: float | None, empty: float
+) -> None:
+    """docs/bins.md"""
+    told = {"distance_mm": distance, "tilted": tilted, "lid_open": lid_open, "fill_level_pct": own_level}
+    payload = json.dumps({name: value for name, value in told.items() if value is not None}).encode()
+    part = decode("misto/bin/up", payload, geometry=BinGeometry(empty_mm=empty, full_mm=300))
+    quality = {metrics_by_id()[metric].name: quality for _, metric, _, quality in part.readings}
+    if own_level is None:
+        suspect = not 0 < distance <= 1.1 * empty or distance > 10_000
+    else:
+        suspect = not 0 <= own_level <= 100
+    assert (quality["fill_level_pct"] == Quality.SUSPECT) == bool(suspect or tilted or lid_open)
+    assert (quality["distance_mm"] == Quality.SUSPECT) == (not 0 <= distance <= 10_000)
