@@ -46,7 +46,11 @@ SAMPLES = samples()
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 
 #: What bounds the memory of topics, addresses and names.
-LIMITS = {"ingest.decoder": ["_MOST_REMEMBERED"], "ingest.recognition": ["_MOST_NAMES"]}
+LIMITS = {
+    "ingest.decoder": ["_MOST_REMEMBERED"],
+    "ingest.envelopes.base": ["_MOST_ADDRESSES"],
+    "ingest.recognition": ["_MOST_NAMES"],
+}
 #: Levels of topics that make the format.
 FIXED = {"spBv1.0", "NBIRTH", "DBIRTH", "DDATA", "homie", "5", "homeassistant", "sensor", "config", "misto", "up", "emon", "edge", "tele",
          "SENSOR", "application", "device", "event", "v3", "devices", "json", "attrs", "v1", "gateway", "telemetry", "shellies", "power",
