@@ -15,6 +15,7 @@ from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.envelopes.base import json_value
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
+from ingest.pins import Pins
 from ingest.profile import Mapped, Profile
 from ingest.recognition import Recogniser
 from store.registry import Assignment, RegisteredDevice
@@ -76,12 +77,14 @@ class Decoder:
         registry: Registry,
         *,
         thorough: bool = False,
+        pins: Pins | None = None,
     ) -> None:
         self._envelopes = envelopes
         self._profiles = profiles
         self._recogniser = Recogniser(profiles.values())
         self._registry = registry
         self._thorough = thorough
+        self._pins = pins or Pins()
         self._by_topic: dict[str, Envelope] = {}
         self._looked_through: set[str] = set()
 
@@ -126,6 +129,10 @@ class Decoder:
         known = self._by_topic.get(message.topic)
         if known is not None:
             return known
+        pin = self._pins.find(message.topic) if self._pins else None
+        if pin is not None:
+            told.envelope_why = f"pinned by MISTO_ENVELOPES: {pin.topic_filter}"
+            return pin.envelope
         for envelope in self._envelopes:
             if envelope.owns_topic(message.topic):
                 told.envelope_why = f"the topic {message.topic} is its own"

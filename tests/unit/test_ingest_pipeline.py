@@ -11,8 +11,8 @@ import pytest
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.pipeline import Pipeline
-from misto.cli.ingest import _OneDevice
 
 
 def no_database() -> psycopg.Connection[object]:
@@ -21,7 +21,7 @@ def no_database() -> psycopg.Connection[object]:
 
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
-    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, OneDevice(None, None))
     made = Pipeline(decoder, no_database, "c", 0, 100, 1.0, most_messages=3, most_bytes=1000)
     yield made
     made.close()
