@@ -21,6 +21,7 @@ from ingest.message import Message
 from ingest.one_device import OneDevice
 from ingest.pins import parse_pins
 from ingest.profile import Profile
+from ingest.recognition import Recogniser
 
 
 @dataclass
@@ -95,6 +96,7 @@ class Explainer:
         self._opened: tuple[Envelope, list[Uplink | Announcement]] | None = None
         watched = [self._watched(envelope) for envelope in envelopes]
         self._door = Decoder(watched, {}, registry, pins=parse_pins(pins, watched))
+        self._recogniser = Recogniser(profiles.values())
         self._why: dict[str, str] = {}
         self._item: Uplink | None = None
         self._decoders: dict[str, Decoder] = {}
@@ -125,6 +127,22 @@ class Explainer:
             told.refusal = next((its.refusal for its in told.devices if its.refusal and its.refusal[0]), None)
             told.refusal = told.refusal or told.devices[0].refusal
         return told
+
+    def open(self, message: Message) -> tuple[Envelope, list[Uplink | Announcement]]:
+        """A message's format and what it holds. Raises `Undecodable` or `NotAReading`."""
+        self._opened = None
+        try:
+            self._door.decode(message)
+        except (Undecodable, NotAReading):
+            if self._opened is None or not self._opened[1]:
+                raise
+        assert self._opened is not None
+        return self._opened
+
+    def profile_of(self, envelope: str, uplink: Uplink) -> str:
+        """The id of the profile that is found for an uplink, or nothing."""
+        found = self._recogniser.find(envelope, uplink)
+        return found.id if found is not None else ""
 
     def _watched(self, envelope: Envelope) -> Envelope:
         def decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:

@@ -16,7 +16,7 @@ from catalogue.metrics import Quality, metrics, metrics_by_id
 from ingest.decoder import Decoded, Decoder, Explanation
 from ingest.envelopes import Envelope, NotAReading, Uplink
 from ingest.errors import Undecodable
-from ingest.lorawan_shapes import EUI, RECEIVED_US, carries_bytes, plain, shape
+from ingest.lorawan_shapes import EUI, carries_bytes, plain, shape
 from ingest.message import Message
 from ingest.one_device import OneDevice
 from ingest.profile import LORAWAN, Profile
@@ -53,10 +53,14 @@ class Form:
 
 
 class Checker:
-    """Checks profiles among `profiles`, all that a city has; `envelopes` are all formats."""
+    """Checks profiles among `profiles`, all that a city has; `envelopes` are all formats.
 
-    def __init__(self, profiles: Mapping[str, Profile], envelopes: Sequence[Envelope]) -> None:
+    `received_us` is when the examples are taken for received: a time after it lies in the future.
+    """
+
+    def __init__(self, profiles: Mapping[str, Profile], envelopes: Sequence[Envelope], received_us: int) -> None:
         self._profiles = profiles
+        self._received_us = received_us
         self._envelopes = {envelope.name: envelope for envelope in envelopes}
         self._recogniser = Recogniser(profiles.values())
         self._carries_bytes = {
@@ -111,7 +115,7 @@ class Checker:
         registry = OneDevice(form.profile, example.bin, tuple(example.channels))
         told = Explanation()
         decoder = Decoder(form.envelopes, self._profiles, registry, thorough=True)
-        parts = decoder.decode(Message(form.topic, form.payload, RECEIVED_US), told)
+        parts = decoder.decode(Message(form.topic, form.payload, self._received_us), told)
         return _outcome(parts, told, example)
 
     def differences(self, profile: Profile, example: Example, form: Form) -> list[str]:

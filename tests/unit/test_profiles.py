@@ -28,7 +28,7 @@ KYIV = ZoneInfo("Europe/Kyiv")
 NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
 PROFILES = load_profiles(zone=KYIV)
 ENVELOPES = {envelope.name: envelope for envelope in all_envelopes(KYIV)}
-CHECKER = Checker(PROFILES, list(ENVELOPES.values()))
+CHECKER = Checker(PROFILES, list(ENVELOPES.values()), time.time_ns() // 1000)
 CARRIED = {
     "chirpstack_v3": ["fields", "bytes"], "chirpstack_v4": ["fields", "bytes"], "netmore": ["bytes"],
     "thingpark": ["fields", "bytes"], "tts": ["fields", "bytes"],
