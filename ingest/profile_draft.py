@@ -18,6 +18,7 @@ from ingest.profile_check import Checker, Form, Outcome
 from ingest.profile_draft_text import Parts, profile_text
 from ingest.profile_file import Example
 from ingest.profile_guess import Column, Guess, columns, flat, guess_all
+from ingest.profile_map import folded
 from ingest.profile_neutral import neutral_address, neutral_fields, neutral_topic
 
 _MOST_EXAMPLES = 3
@@ -55,6 +56,7 @@ class Draft:
     """A profile's text, and what its author should know. `problems`: what `misto profile test` would say of it."""
 
     id: str
+    profile: Profile
     text: str
     sure: int
     unsure: int
@@ -62,11 +64,16 @@ class Draft:
     problems: list[str] = field(default_factory=list)
 
 
-def by_model(samples: Sequence[Sample]) -> dict[tuple[str, str], list[Sample]]:
-    """Samples by format and model name."""
-    groups: dict[tuple[str, str], list[Sample]] = {}
+def by_model(samples: Sequence[Sample]) -> dict[tuple[str, str, str], list[Sample]]:
+    """Samples by format, model name and, where the format tells no name, the fields of the device."""
+    names: dict[tuple[str, str], set[str]] = {}
     for sample in samples:
-        groups.setdefault((sample.envelope.name, sample.model), []).append(sample)
+        names.setdefault((sample.envelope.name, sample.uplink.address), set()).update(flat(sample.uplink.fields))
+    groups: dict[tuple[str, str, str], list[Sample]] = {}
+    for sample in samples:
+        its = names[sample.envelope.name, sample.uplink.address]
+        variant = "" if sample.model else " ".join(sorted(its))
+        groups.setdefault((sample.envelope.name, sample.model, variant), []).append(sample)
     return groups
 
 
@@ -100,7 +107,7 @@ def draft(
             + "; ".join(_told(name, guess) for name, guess in list(guesses.items())[:12])
         )
     drafted = Drafting(samples, profiles, envelopes, found, guesses)
-    return drafted.finish(profile_id or _id(first))
+    return drafted.finish(profile_id or _id(first, profiles))
 
 
 def _chosen(
@@ -122,11 +129,13 @@ def _told(name: str, guess: Guess) -> str:
     return f"{name} ({guess.spec['metric']}? {guess.note})" if guess.spec else name
 
 
-def _id(sample: Sample) -> str:
-    told = sample.model or f"{sample.envelope.name} device"
-    return (
-        re.sub(r"[^a-z0-9]+", "-", told.lower()).strip("-")[:60] or f"{sample.envelope.name.replace('_', '-')}-device"
-    )
+def _id(sample: Sample, profiles: Mapping[str, Profile]) -> str:
+    """An id made of the model's name, which no other profile has as its id or as a model's name."""
+    by_format = f"{sample.envelope.name.replace('_', '-')}-device"
+    told = re.sub(r"[^a-z0-9]+", "-", sample.model.lower()).strip("-")[:60] or by_format
+    taken = {name for profile in profiles.values() for name in profile.names}
+    numbered = (told, *(f"{told}-{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in numbered if folded(name) not in taken)
 
 
 class Drafting:
@@ -177,7 +186,7 @@ class Drafting:
         if not parts.names and not parts.telling:
             self._notes.append("nothing tells this model for certain: name the profile in the inventory of its devices")
         unsure = sum(not guess.sure for guess in self._guesses.values())
-        return Draft(profile_id, profile_text(parts), len(sure), unsure, self._notes, problems)
+        return Draft(profile_id, self._load(parts), profile_text(parts), len(sure), unsure, self._notes, problems)
 
     def _shown(self, sure: Mapping[str, Any]) -> dict[str, Column]:
         """The fields with values that may be published."""

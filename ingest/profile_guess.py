@@ -62,8 +62,9 @@ def columns(samples: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Colum
     found: dict[str, Column] = {}
     for device, fields in samples:
         for name, value in flat(fields).items():
+            column = found.setdefault(name, Column(name))
             if value is not None:
-                found.setdefault(name, Column(name)).by_device.setdefault(device, []).append(value)
+                column.by_device.setdefault(device, []).append(value)
     return found
 
 
@@ -95,6 +96,8 @@ def guess_all(found: Mapping[str, Column]) -> dict[str, Guess]:
 
 def seen(column: Column) -> str:
     """The values of a field in a few words."""
+    if not column.values:
+        return "never with a value"
     numbers = _numbers(column.values)
     count = len(column.values)
     if numbers is None or any(isinstance(value, bool) for value in column.values):
@@ -107,6 +110,8 @@ def seen(column: Column) -> str:
 
 
 def _guess(column: Column, found: Mapping[str, Column]) -> Guess:
+    if not column.values:
+        return Guess({}, False, "")
     *outer, last = column.name.split(".")
     if not all(isinstance(value, bool | int | float | str) for value in column.values):
         if all(isinstance(value, list) for value in column.values) and column.values:

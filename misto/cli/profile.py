@@ -66,7 +66,7 @@ def new(
     samples = _samples(files, topic, envelopes, settings, zone)
     groups = by_model(samples)
     if model is not None:
-        known = [name for _, name in groups]
+        known = [name for _, name, _ in groups]
         groups = {key: group for key, group in groups.items() if key[1] == model}
         if not groups:
             refuse(f"no message is of the model {model!r}{hint(model, known)}; there are {_named(known)}")
@@ -74,13 +74,13 @@ def new(
         refuse("none of the messages has fields that a profile could map; `misto decode` says why")
     into = out if out is not None and out.is_dir() else None
     if len(groups) > 1 and into is None:
-        known = [name for _, name in groups]
+        known = [name for _, name, _ in groups]
         refuse(f"the messages are of {len(groups)} models ({_named(known)}): choose one with --model, or name a folder "
                "with --out")  # fmt: skip
     if len(groups) > 1 and profile_id is not None:
         refuse("--id names one profile: choose a model with --model")
     failed = False
-    for (_, name), group in groups.items():
+    for (_, name, _), group in groups.items():
         _say_known(group, profiles)
         try:
             drafted = draft(group, profiles, envelopes, profile_id=profile_id, chosen=chosen)
@@ -89,6 +89,7 @@ def new(
             failed = True
             continue
         _write(drafted, out if into is None else into / f"{drafted.id}.yaml")
+        profiles[drafted.id] = drafted.profile
         failed |= bool(drafted.problems)
     if failed:
         raise typer.Exit(1)
