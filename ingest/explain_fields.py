@@ -69,6 +69,7 @@ def fields_told(profile: Profile, uplink: Uplink) -> list[FieldTold]:
 
 def unknown_values(names: Iterable[str], content: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
     """What nobody understood, with its values; None where the format does not show the value as a field."""
+    names = list(names)
     if not names:
         return {}
     places = {dotted(path): get(content, path) for path in leaves(content)}
@@ -79,7 +80,11 @@ def unknown_values(names: Iterable[str], content: Mapping[str, Any], payload: by
     for path in leaves(whole):
         places.setdefault(dotted(path), get(whole, path))
         places.setdefault(str(path[-1]) if path else "", get(whole, path))
-    return {name: places.get(name) for name in names if name}
+    for name in names:
+        if name not in places:
+            inner = get(content, path_of(name))
+            places[name] = inner if inner is not None else get(whole, path_of(name))
+    return {name: places[name] for name in names if name}
 
 
 def _of_item(profile: Profile, name: str, series: Series, item: Any) -> Iterator[FieldTold]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -31,6 +32,7 @@ __all__ = [
     "Mapped",
     "Profile",
     "Sources",
+    "Tested",
     "load_profile",
     "load_profiles",
     "load_tested",
@@ -125,10 +127,18 @@ def load_profiles(own: Path | None = None, zone: ZoneInfo | None = None) -> dict
     return profiles
 
 
-def load_tested(
-    paths: Iterable[Path], own: Path | None = None, zone: ZoneInfo | None = None
-) -> tuple[dict[str, Profile], dict[str, Document], list[Problem]]:
-    """Profile files on trial: all profiles by id, the tried files' documents by id, and what is wrong in those files.
+@dataclass(frozen=True)
+class Tested:
+    """All profiles by id; of those on trial the documents, the ids that replace shipped ones, and what is wrong."""
+
+    profiles: dict[str, Profile]
+    documents: dict[str, Document]
+    replacing: frozenset[str]
+    problems: list[Problem]
+
+
+def load_tested(paths: Iterable[Path], own: Path | None = None, zone: ZoneInfo | None = None) -> Tested:
+    """Profile files on trial.
 
     Each path is a file or a folder (with its folder `blocks`). The tried stand beside the shipped ones and those of the
     city's folder `own`; of these, whoever has the id of a tried one gives way if shipped, and is a mistake if not.
@@ -164,7 +174,8 @@ def load_tested(
             profiles[name] = load_profile(document, sources, zone)
         except FileProblems as error:
             problems += error.problems if name in tried else []
-    return profiles, {name: document for name, document in tried.items() if name in profiles}, problems
+    loaded = {name: document for name, document in tried.items() if name in profiles}
+    return Tested(profiles, loaded, shipped & loaded.keys(), problems)
 
 
 def _yaml_files(path: Path) -> list[Path]:

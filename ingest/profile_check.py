@@ -13,6 +13,7 @@ from math import isclose
 from typing import Any
 
 from catalogue.metrics import Quality, metrics, metrics_by_id
+from catalogue.yamlfile import Location
 from ingest.decoder import Decoded, Decoder, Explanation
 from ingest.envelopes import Envelope, NotAReading, Uplink
 from ingest.errors import Undecodable
@@ -143,18 +144,18 @@ class Checker:
         found = self._recogniser.find("chirpstack_v4", uplink)
         return found.id if found is not None else ""
 
-    def clashes(self, profile: Profile) -> list[str]:
-        """Other profiles that claim the same model names or fields."""
-        told = []
+    def clashes(self, profile: Profile) -> list[tuple[Location, str]]:
+        """Other profiles that claim the same model names or fields: where in the file, and a sentence."""
+        told: list[tuple[Location, str]] = []
         mine = profile.file.recognise
         for other in self._profiles.values():
             if other.id == profile.id or not set(other.envelopes) & set(profile.envelopes):
                 continue
             for name in sorted(set(other.names) & set(profile.names)):
-                told.append(f"recognise.names: {other.id} has the name {name!r} too")
+                told.append((("recognise", "names"), f"{other.id} has the name {name!r} too"))
             its = other.file.recognise
             if mine.fields and set(mine.fields) == set(its.fields) and set(mine.family) == set(its.family):
-                told.append(f"recognise.fields: {other.id} wants the same fields; neither would be sure")
+                told.append((("recognise", "fields"), f"{other.id} wants the same fields; neither would be sure"))
         return told
 
 
@@ -184,18 +185,18 @@ def falling_counters(example: Example) -> list[str]:
     return told
 
 
-def misnamed(profile: Profile) -> list[str]:
-    """LoRaWAN fields whose name is that of a register and whose metric is none, or the other way round."""
+def misnamed(profile: Profile) -> list[tuple[Location, str]]:
+    """LoRaWAN fields whose name is that of a register and whose metric is none, or the other way round; with place."""
     registers = ("pulse", "energy", "consumption", "total", "index", "counter", "volume")
     momentary = ("power_factor", "active_power", "voltage", "temperature", "distance", "current_chn", "humidity")
-    told = []
+    told: list[tuple[Location, str]] = []
     for name, spec in profile.file.fields.items() if "lorawan" in profile.file.envelopes else ():
         is_counter, folded = metrics()[spec.metric].kind == "counter", name.lower()
         if any(word in folded for word in momentary) or "volume flow" in folded:
             if is_counter:
-                told.append(f"fields: {name} is by its name no register, but {spec.metric} is one")
+                told.append((("fields", name), f"it is by its name no register, but {spec.metric} is one"))
         elif any(word in folded for word in registers) and not is_counter:
-            told.append(f"fields: {name} is by its name a register, but {spec.metric} is none")
+            told.append((("fields", name), f"it is by its name a register, but {spec.metric} is none"))
     return told
 
 

@@ -13,7 +13,7 @@ from catalogue.yamlfile import parse_yaml
 from ingest.envelopes import Envelope, NotAReading, Uplink
 from ingest.errors import IngestError, Undecodable
 from ingest.message import Message
-from ingest.profile import LORAWAN, Profile, load_profile
+from ingest.profile import LORAWAN, Profile, Sources, load_profile
 from ingest.profile_check import Checker, Form, Outcome
 from ingest.profile_draft_text import Parts, profile_text
 from ingest.profile_file import Example
@@ -170,9 +170,9 @@ class Drafting:
             guesses=self._guesses,
         )
         profile = self._load(parts)
-        for clash in self._checker(profile).clashes(profile):
+        for place, clash in self._checker(profile).clashes(profile):
             self._notes.append(clash)
-            if clash.startswith("recognise.names"):
+            if "names" in place:
                 parts.names = []
             else:
                 parts.telling = []
@@ -206,7 +206,7 @@ class Drafting:
         return everywhere[:_MOST_TELLING] if len(everywhere) > 1 else []
 
     def _load(self, parts: Parts) -> Profile:
-        return load_profile(parse_yaml(profile_text(parts), f"{parts.id}.yaml"))
+        return load_profile(parse_yaml(profile_text(parts), f"{parts.id}.yaml"), Sources())
 
     def _checker(self, profile: Profile) -> Checker:
         latest_us = max(sample.message.received_us for sample in self._samples)

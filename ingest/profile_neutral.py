@@ -64,6 +64,10 @@ def _neutral(value: Any, address: str, kept: Collection[str], path: str) -> Any:
     return 0 if is_personal and isinstance(value, float | int) and not isinstance(value, bool) else value
 
 
+def _zeros(match: re.Match[str]) -> str:
+    return "0.0.0.0" if "." in match[0] else _DIGIT.sub("0", match[0])
+
+
 def _text(text: str, address: str) -> str:
     folded = "".join(character for character in text if character not in ":- ").lower()
     if len(address) >= 3 and address.lower() in (folded, text.lower()):
@@ -71,4 +75,4 @@ def _text(text: str, address: str) -> str:
         return neutral.upper() if text.isupper() else neutral
     if len(address) >= 3 and address.lower() in text.lower():
         return re.sub(re.escape(address), neutral_address(address), text, flags=re.IGNORECASE)
-    return _IDENTIFIER.sub(lambda match: _DIGIT.sub("0", match[0]), text)
+    return _IDENTIFIER.sub(_zeros, text)

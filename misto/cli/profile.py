@@ -104,19 +104,19 @@ def test(
     for path in paths:
         if not path.exists():
             refuse(f"{path}: there is no such file or folder")
-    profiles, tried, problems = load_tested(paths, settings.profiles_dir, zone)
-    checker = Checker(profiles, all_envelopes(zone), time.time_ns() // 1000)
-    shipped = load_profiles()
-    for name, document in tried.items():
-        found = _examine(checker, profiles[name], document)
-        problems += found
+    tested = load_tested(paths, settings.profiles_dir, zone)
+    problems = set(tested.problems)
+    checker = Checker(tested.profiles, all_envelopes(zone), time.time_ns() // 1000)
+    for name, document in tested.documents.items():
+        found = _examine(checker, tested.profiles[name], document)
+        problems.update(found)
         if not found:
-            examples = len(profiles[name].file.examples)
-            replaced = "; it replaces the shipped one" if name in shipped else ""
+            examples = len(tested.profiles[name].file.examples)
+            replaced = "; it replaces the shipped one" if name in tested.replacing else ""
             print(f"{document.name}: {name}: well, {examples} example{'' if examples == 1 else 's'}{replaced}")
-    for problem in sorted(set(problems), key=lambda problem: (problem.file, problem.line or 0)):
+    for problem in sorted(problems, key=lambda problem: (problem.file, problem.line or 0)):
         print(problem)
-    if not tried and not problems:
+    if not tested.documents and not problems:
         refuse("there is no profile file (*.yaml) there")
     if problems:
         raise typer.Exit(1)
@@ -184,8 +184,7 @@ def _print_fields(indent: str, fields: Any) -> None:
 
 def _examine(checker: Checker, profile: Profile, document: Document) -> list[Problem]:
     """Every mistake of one profile that could be loaded, at its line."""
-    problems = [document.problem(("recognise",), told) for told in checker.clashes(profile)]
-    problems += [document.problem(("fields",), told) for told in misnamed(profile)]
+    problems = [document.problem(place, told) for place, told in (*checker.clashes(profile), *misnamed(profile))]
     for index, example in enumerate(profile.file.examples):
         told = [*implausible(example), *falling_counters(example), *checker.example(profile, example)]
         problems += [document.problem(("examples", index), sentence) for sentence in told]
