@@ -84,7 +84,7 @@ class Decoder:
         self._recogniser = Recogniser(profiles.values())
         self._registry = registry
         self._thorough = thorough
-        self._pins = pins or Pins()
+        self._pins = pins or None
         self._by_topic: dict[str, Envelope] = {}
         self._looked_through: set[str] = set()
 
@@ -129,7 +129,7 @@ class Decoder:
         known = self._by_topic.get(message.topic)
         if known is not None:
             return known
-        pin = self._pins.find(message.topic) if self._pins else None
+        pin = self._pins.find(message.topic) if self._pins is not None else None
         if pin is not None:
             told.envelope_why = f"pinned by MISTO_ENVELOPES: {pin.topic_filter}"
             return pin.envelope

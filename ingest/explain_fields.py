@@ -20,7 +20,8 @@ from ingest.profile_file import FieldMap, Series
 class FieldTold:
     """A field as sent, and the value that it became; `metric` is empty and `problem` says why if it became none.
 
-    `sent_unit` is what the profile or the message says of the number as sent; `plus` are the fields added to it.
+    `sent_unit` is what the profile or the message says of the number as sent (`· 0.1 degC` with a scale); `plus` are the
+    fields added to it.
     `time_us` is that of an item of a list, None for the message's own.
     """
 
@@ -126,6 +127,8 @@ def _alone(
     sent_unit = str(unit if unit is not None else spec.unit or metrics()[spec.metric].unit)
     if spec.values is not None or isinstance(sent, bool) or sent_unit in ("1", "state"):
         sent_unit = ""
+    elif spec.scale != 1:
+        sent_unit = f"· {spec.scale:g} {sent_unit}"
     told = FieldTold(place, sent, sent_unit, channel=spec.channel, plus=tuple(spec.plus))
     for mapped in profile.with_file(file).map(Uplink("", None, dict(content)), report_unknown=False):
         problem = "; ".join(sentence for _, sentence in mapped.problems)

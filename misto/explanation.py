@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from catalogue.metrics import Quality
+from catalogue.metrics import Quality, metrics
 from dashboards.board.messages import has_message, message
 from ingest.errors import REASONS, Reason
 from ingest.explain import DeviceTold, Moment, Told
@@ -148,14 +148,18 @@ def _bytes(device: DeviceTold) -> Iterator[str]:
     yield _line("bytes", f"{shown}{cut}  ({len(device.data)} bytes on port {device.port}{how})")
     if device.trace is None:
         return
+    lines: list[tuple[int, str]] = []
     for span in device.trace.spans:
         value = "" if span.value is None or isinstance(span.value, list) else f" = {_shown(span.value)}"
         piece = device.data[span.start : span.end]
         digits = piece[:12].hex(" ") + (" …" if len(piece) > 12 else "")
-        yield f"  {_range(span.start, span.end):>10}  {digits:<24} {_printable(span.field)}{value}"
+        place = f"{_range(span.start, span.end):>10}"
+        lines.append((span.start, f"  {place}  {digits:<24} {_printable(span.field)}{value}"))
     for start, end in device.trace.unread(len(device.data)) if layout else ():
         digits = device.data[start:end][:12].hex(" ")
-        yield f"  {_range(start, end):>10}  {digits:<24} (no field: key, flag or absent value)"
+        lines.append((start, f"  {_range(start, end):>10}  {digits:<24} (no field: key, flag or absent value)"))
+    for _, line in sorted(lines, key=lambda entry: entry[0]):
+        yield line
 
 
 def _range(start: int, end: int) -> str:
@@ -169,7 +173,8 @@ def _field(its: FieldTold) -> str:
         return f"  {_printable(its.name + more):<28} {_printable(sent):>18}   cannot be read: {_printable(its.problem)}"
     place = f"  (channel {_printable(its.channel)})" if its.channel else ""
     place += f"  (of {_utc(its.time_us)})" if its.time_us is not None else ""
-    return f"  {_printable(its.name + more):<28} {_printable(sent):>18}   → {its.metric} {its.value:.10g}{place}"
+    became = f"{its.metric} {its.value:.10g} {_unit(metrics()[its.metric].unit)}".rstrip()
+    return f"  {_printable(its.name + more):<28} {_printable(sent):>18}   → {became}{place}"
 
 
 def _moment(moment: Moment, told: Told, zone: ZoneInfo) -> Iterator[str]:
@@ -191,7 +196,7 @@ def _source(moment: Moment, told: Told, zone: ZoneInfo) -> str:
 
 
 def _reading(reading: ReadingTold) -> Iterator[str]:
-    unit = "" if reading.unit in ("1", "state") else reading.unit
+    unit = _unit(reading.unit)
     note = "" if reading.quality == Quality.GOOD else f"  {reading.quality.name.lower()}"
     origin = f"  {reading.origin}" if reading.origin else ""
     yield f"  {reading.metric:<24} {reading.value:>16.10g} {unit:<6}{note}{origin}".rstrip()
@@ -229,6 +234,10 @@ def _values(values: Mapping[str, Any]) -> Iterator[str]:
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | str | bool) else str(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit in ("1", "state") else unit
 
 
 def _line(name: str, text: str) -> str:

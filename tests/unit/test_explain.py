@@ -126,7 +126,7 @@ def test_a_tilted_bin_for_people() -> None:
     for words in (
         "ChirpStack v4 [chirpstack_v4]: the topic", "device      24e124713d001111",
         "milesight-em400-mud: the message tells the model 'EM400-MUD'", "layout 'milesight' of the profile's codec",
-        "6 to 7  ba 04", "distance = 1210", "0 to 1  03 67", "1210 mm   → distance_mm 1210", '"tilt"   → tilted 1',
+        "6 to 7  ba 04", "distance = 1210", "0 to 1  03 67", "1210 mm   → distance_mm 1210 mm", '"tilt"   → tilted 1',
         "2026-03-02T09:20:00+02:00: the message's own time, 30 s before its reception",
         "from the distance: 100 · (1500 − 1210) / (1500 − 300) = 24.17", "because the bin is tilted",
         "because suspect_if of the profile: position is 'tilt'",
@@ -149,6 +149,8 @@ def test_doubts_unknown_fields_and_problems() -> None:
     assert "near it   tasmota-power-monitor: the message has its fields ENERGY.Total too" in told
     assert "cannot be read: ENERGY.Voltage: 'x' is no number" in told
     assert "ENERGY.Foo                   3" in told
+    ultrasonic = b'{"Time": "2026-11-23T09:40:00", "SR04": {"Distance": 12.3}}'
+    assert "12.3 cm   → distance_mm 123 mm" in run("--topic", "tele/m/SENSOR", content=ultrasonic)
 
 
 def test_refusals_say_what_to_do() -> None:
