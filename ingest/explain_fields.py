@@ -20,8 +20,8 @@ from ingest.profile_file import FieldMap, Series
 class FieldTold:
     """A field as sent, and the value that it became; `metric` is empty and `problem` says why if it became none.
 
-    `sent_unit` is what the profile or the message says of the number as sent (`· 0.1 degC` with a scale); `plus` are the
-    fields added to it.
+    `sent_unit` is what the profile or the message says of the number as sent (`· 0.1 degC` with a scale); `plus` are
+    the fields added to it.
     `time_us` is that of an item of a list, None for the message's own.
     """
 
