@@ -93,7 +93,7 @@ def _scalar(value: Any) -> str:
     """A value as YAML 1.2 writes it; JSON is YAML."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())
 
 
 def _flow(value: Any) -> str:

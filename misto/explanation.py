@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,7 +45,20 @@ def lines_of(told: Told, zone: ZoneInfo, *, forced: bool = False) -> Iterator[st
 
 
 def as_json(told: Told) -> dict[str, Any]:
-    """What is told of a message, for machines; times are RFC 3339 in UTC."""
+    """What is told of a message, for machines; times are RFC 3339 in UTC, numbers that JSON has not are text."""
+    whole: dict[str, Any] = _finite(_as_json(told))
+    return whole
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def _as_json(told: Told) -> dict[str, Any]:
     return {
         "topic": told.message.topic,
         "received": _utc(told.message.received_us),
@@ -259,7 +273,10 @@ def _time(us: int, zone: ZoneInfo) -> str:
 
 
 def _utc(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{us / 1e6:.0f} s after 1970"
 
 
 def _printable(text: str) -> str:

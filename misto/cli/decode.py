@@ -68,7 +68,7 @@ def decode(
         told = explainer.explain(Message(recorded.topic, recorded.payload, moment_us, retained=recorded.retained))
         refused += not told.is_read
         if as_lines:
-            print(json.dumps(as_json(told), ensure_ascii=False))
+            print(json.dumps(as_json(told)))
             continue
         if len(messages) > 1:
             print(f"{'' if number == 1 else chr(10)}message {number} of {len(messages)}, line {recorded.line}")

@@ -10,6 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from catalogue.geometry import BinGeometry
@@ -27,6 +29,7 @@ from ingest.profile import Profile, load_profiles, profile_examples
 from ingest.profile_file import Example
 from ingest.recorded import NoRecording, read_recorded
 from misto.cli import app
+from misto.explanation import as_json, lines_of
 
 KYIV = ZoneInfo("Europe/Kyiv")
 PROFILES = load_profiles(zone=KYIV)
@@ -231,6 +234,36 @@ def test_recorded_messages(content: bytes, topic: str | None, wanted: list[tuple
 def test_what_tells_no_topic(content: bytes) -> None:
     with pytest.raises(NoRecording):
         read_recorded(content, None)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(
+    ["device", "time", "power_w", "deviceInfo", "object", "data", "Time", "ENERGY", "battery", "history"]
+)
+EXPLAINER = Explainer(ENVELOPES, PROFILES, OneDevice("milesight-em400-mud", BinGeometry(empty_mm=1000)))
+
+
+@given(
+    topic=st.sampled_from(["misto/a/up", EM400, "tele/a/SENSOR", "x/y", "zigbee2mqtt/a"]),
+    content=st.dictionaries(keys, json_values, max_size=5) | st.binary(max_size=60),
+    wrapped=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_nothing_that_devices_send_brings_it_down(topic: str, content: Any, wrapped: bool) -> None:
+    if wrapped and topic == EM400:
+        content = {
+            "deviceInfo": {"devEui": "24e1"},
+            "fPort": 85,
+            "object": content if isinstance(content, dict) else {},
+        }
+    payload = content if isinstance(content, bytes) else json.dumps(content).encode()
+    told = EXPLAINER.explain(Message(topic, payload, NOW_US))
+    assert all(line.isprintable() for line in lines_of(told, KYIV))
+    json.dumps(as_json(told), allow_nan=False)
 
 
 def test_a_format_with_a_memory_keeps_it_and_messages_do_not_mix() -> None:
