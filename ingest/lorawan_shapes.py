@@ -11,9 +11,9 @@ from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.errors import Undecodable
 from ingest.profile_file import Example
 
-#: The device of every example.
+#: The device of every example, and the earliest time at which its shapes can be received.
 EUI = "24e124000000a001"
-_RECEIVED_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
+RECEIVED_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
 _PROBE = bytes.fromhex("0175640a")
 
 
@@ -74,7 +74,7 @@ def carries_bytes(envelope: Envelope) -> bool:
     """Whether this format hands on what its network server has not decoded."""
     example = Example(data=_PROBE.hex(), readings={"battery_pct": 1})
     try:
-        items = envelope.decode(*shape(envelope.name, example, "x", decoded=False), _RECEIVED_US)
+        items = envelope.decode(*shape(envelope.name, example, "x", decoded=False), RECEIVED_US)
     except (Undecodable, NotAReading):
         return False
     return any(isinstance(item, Uplink) and item.data == _PROBE for item in items)

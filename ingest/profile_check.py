@@ -17,7 +17,7 @@ from catalogue.yamlfile import Location
 from ingest.decoder import Decoded, Decoder, Explanation
 from ingest.envelopes import Envelope, NotAReading, Uplink
 from ingest.errors import Undecodable
-from ingest.lorawan_shapes import EUI, carries_bytes, plain, shape
+from ingest.lorawan_shapes import EUI, RECEIVED_US, carries_bytes, plain, shape
 from ingest.message import Message
 from ingest.one_device import OneDevice
 from ingest.profile import LORAWAN, Profile
@@ -61,7 +61,7 @@ class Checker:
 
     def __init__(self, profiles: Mapping[str, Profile], envelopes: Sequence[Envelope], received_us: int) -> None:
         self._profiles = profiles
-        self._received_us = received_us
+        self._received_us = max(received_us, RECEIVED_US)
         self._envelopes = {envelope.name: envelope for envelope in envelopes}
         self._recogniser = Recogniser(profiles.values())
         self._carries_bytes = {

@@ -152,6 +152,8 @@ class Drafting:
         self._samples, self._profiles, self._envelopes = samples, profiles, envelopes
         self._found, self._guesses = found, guesses
         self._notes: list[str] = []
+        if any(_has_dot(sample.uplink.fields) for sample in samples):
+            self._notes.append("a field has a dot in its own name: no profile can name it, the examples leave it out")
         self._is_lorawan = samples[0].envelope.name in LORAWAN
 
     def finish(self, profile_id: str) -> Draft:
@@ -271,6 +273,10 @@ class Drafting:
         example = Example.model_validate({**content, "channels": blank, "readings": readings})
         form = next(iter(checker.forms(profile, example)))
         return checker.run(example, Form(form.title, form.envelopes, form.topic, form.payload, profile.id))
+
+
+def _has_dot(fields: Mapping[str, Any]) -> bool:
+    return any("." in key or (isinstance(value, Mapping) and _has_dot(value)) for key, value in fields.items())
 
 
 def _payload(payload: bytes) -> Any:

@@ -41,7 +41,10 @@ def neutral_topic(topic: str, address: str) -> str:
 
 
 def neutral_fields(fields: Mapping[str, Any], address: str, kept: Collection[str]) -> dict[str, Any]:
-    """Fields without identifiers, except those (dotted paths) that the profile maps."""
+    """Fields without identifiers, except those (dotted paths) that the profile maps.
+
+    Those with a dot in their own name are left out: no profile can name them.
+    """
     hidden = json.loads(redacted(json.dumps(fields).encode()))
     found: dict[str, Any] = _neutral(hidden, address, kept, "")
     return found
@@ -54,6 +57,7 @@ def _neutral(value: Any, address: str, kept: Collection[str], path: str) -> Any:
         return {
             _text(str(key), address): _neutral(inner, address, kept, f"{path}.{key}" if path else str(key))
             for key, inner in value.items()
+            if not _is_beyond_naming(str(key), inner)
         }
     if isinstance(value, list):
         return [_neutral(inner, address, kept, path) for inner in value]
@@ -62,6 +66,13 @@ def _neutral(value: Any, address: str, kept: Collection[str], path: str) -> Any:
         changed = _text(value, address)
         return "x" if is_personal and changed == value and value else changed
     return 0 if is_personal and isinstance(value, float | int) and not isinstance(value, bool) else value
+
+
+def _is_beyond_naming(key: str, value: Any) -> bool:
+    """A dot in its own name, or in those of all that it holds."""
+    if "." in key:
+        return True
+    return isinstance(value, Mapping) and bool(value) and all(_is_beyond_naming(*item) for item in value.items())
 
 
 def _zeros(match: re.Match[str]) -> str:

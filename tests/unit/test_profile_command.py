@@ -74,6 +74,15 @@ def test_a_draft_holds_as_it_is(recorded: Path, tmp_path: Path) -> None:
     assert run("new", recorded).split("version: 1")[1] == text.split("version: 1")[1]
 
 
+def test_messages_of_another_year_make_a_draft_that_holds(tmp_path: Path) -> None:
+    told = {"tst": "2023-03-02T08:00:00Z"} | json.loads(odd(7))
+    said = run(
+        "new", "-", "--out", tmp_path / "x.yaml", content=json.dumps(told).encode().replace(b"2026-03", b"2023-03")
+    )
+    assert "does not hold yet" not in said
+    assert "well, 1 example" in run("test", tmp_path / "x.yaml")
+
+
 def test_what_the_user_knows(recorded: Path, tmp_path: Path) -> None:
     out = tmp_path / "odd.yaml"
     run("new", recorded, "--out", out, "--id", "my-odd", "--field", "odd_power=power_w:kW")
@@ -162,6 +171,7 @@ def test_identifiers_become_neutral() -> None:
         "mac": "00:00:00:00:00:00", "reg": "00012345", "lat": 0, "ip": "0.0.0.0", "at": "2026-03-02T07:20:00Z",
         "appKey": "***", "v": ["x 0000000000000001"], "id": "0000000000000001", "ok": True,
     }  # fmt: skip
+    assert neutral_fields({"a.b": 1, "c": {"d.e": 2}, "f": {}, "g": {"h": 3}}, EUI, []) == {"f": {}, "g": {"h": 3}}
     assert neutral_topic(UP, EUI) == "application/1/device/0000000000000001/event/up"
     assert neutral_topic("zigbee2mqtt/Kitchen bin", "kitchenbin") == "zigbee2mqtt/device-1"
 
