@@ -77,8 +77,8 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         sources.append(source)
         try:
             parts = decoder.decode(message)
-        except NotAReading:
-            outcomes["ignored"] += 1
+        except NotAReading as error:
+            outcomes[error.outcome] += 1
             continue
         except Exception as error:
             if isinstance(error, StoreError) or (isinstance(error, psycopg.Error) and not is_about_data(error)):

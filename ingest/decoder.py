@@ -15,6 +15,7 @@ from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.envelopes.base import json_value
 from ingest.errors import LONGEST_DETAIL, Reason, Undecodable
 from ingest.message import Message
+from ingest.pins import Pins
 from ingest.profile import Mapped, Profile
 from ingest.recognition import Recogniser
 from store.registry import Assignment, RegisteredDevice
@@ -87,12 +88,14 @@ class Decoder:
         registry: Registry,
         *,
         thorough: bool = False,
+        pins: Pins | None = None,
     ) -> None:
         self._envelopes = envelopes
         self._profiles = profiles
         self._recogniser = Recogniser(profiles.values())
         self._registry = registry
         self._thorough = thorough
+        self._pins = pins or None
         self._by_topic: dict[str, Envelope] = {}
         self._looked_through: set[str] = set()
 
@@ -146,6 +149,11 @@ class Decoder:
 
     def _envelope(self, message: Message, told: Explanation | None) -> Envelope:
         """The envelope of a topic that was not seen before, or of one that nobody owns."""
+        pin = self._pins.find(message.topic) if self._pins is not None else None
+        if pin is not None:
+            if told is not None:
+                told.envelope_why = f"pinned by MISTO_ENVELOPES: {pin.topic_filter}"
+            return pin.envelope
         for envelope in self._envelopes:
             if envelope.owns_topic(message.topic):
                 if told is not None:
@@ -183,7 +191,11 @@ class Decoder:
             profile = self._profile(envelope, uplink, device, told)
             if profile is None:
                 return [part for own in uplink.instead for part in self._place(message, envelope, own, told)]
-            results = profile.map(uplink, report_unknown=first_time)
+            general = profile.file.recognise.general
+            results = profile.map(uplink, report_unknown=first_time or general)
+            if general and results[0].unknown and results[0].metrics:
+                # What nobody understands of it is not lost: it waits for a profile of its own.
+                results[0].problems.append((Reason.UNKNOWN_PROFILE, _nobody_knows(uplink, results[0])))
         first = results[0]
         problems = [*uplink.problems, *first.problems] if uplink.problems or first.problems else []
         signal = uplink.signal
@@ -299,8 +311,13 @@ class Decoder:
         return True
 
 
-def _nobody_knows(uplink: Uplink) -> str:
+def _nobody_knows(uplink: Uplink, read: Mapped | None = None) -> str:
     names = ", ".join(uplink.profile_names) or "none told"
+    if read is not None:
+        return (
+            f"no profile knows this model ({names}): only {', '.join(read.metrics)} could be read, and nobody understands"
+            f" {', '.join(read.unknown[:12])}; write one"
+        )
     if uplink.fields:
         return f"no profile knows this model ({names}) with the fields {', '.join(list(uplink.fields)[:12])}; write one"
     where = f" (port {uplink.port}, {len(uplink.data)} bytes)" if uplink.data else ""

@@ -5,8 +5,10 @@ Here they are read: blocks and parents put together, every mistake told at once.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -25,7 +27,17 @@ from ingest.profile_file import BlockFile, Example, FieldMap, ProfileFile
 from ingest.profile_map import Mapped, Profile
 from ingest.units import converter
 
-__all__ = ["LORAWAN", "Mapped", "Profile", "Sources", "load_profile", "load_profiles", "profile_examples"]
+__all__ = [
+    "LORAWAN",
+    "Mapped",
+    "Profile",
+    "Sources",
+    "Tested",
+    "load_profile",
+    "load_profiles",
+    "load_tested",
+    "profile_examples",
+]
 
 #: What a profile can name in `envelopes` for every LoRaWAN network server.
 LORAWAN = ("chirpstack_v3", "chirpstack_v4", "netmore", "thingpark", "tts")
@@ -113,6 +125,61 @@ def load_profiles(own: Path | None = None, zone: ZoneInfo | None = None) -> dict
     if problems:
         raise FileProblems(list(dict.fromkeys(problems)))
     return profiles
+
+
+@dataclass(frozen=True)
+class Tested:
+    """All profiles by id; of those on trial the documents, the ids that replace shipped ones, and what is wrong."""
+
+    profiles: dict[str, Profile]
+    documents: dict[str, Document]
+    replacing: frozenset[str]
+    problems: list[Problem]
+
+
+def load_tested(paths: Iterable[Path], own: Path | None = None, zone: ZoneInfo | None = None) -> Tested:
+    """Profile files on trial.
+
+    Each path is a file or a folder (with its folder `blocks`). The tried stand beside the shipped ones and those of the
+    city's folder `own`; of these, whoever has the id of a tried one gives way if shipped, and is a mistake if not.
+    """
+    sources = _shipped()
+    shipped = frozenset(sources.profiles)
+    files = list(dict.fromkeys(file.resolve() for path in paths for file in _yaml_files(path)))
+    for folder in dict.fromkeys(file.parent for file in files):
+        for path in _yaml_files(folder / "blocks"):
+            if (document := _attempt(path, sources)) is not None:
+                sources.add(document, sources.blocks, replacing=frozenset(sources.blocks))
+    tried: dict[str, Document] = {}
+    for path in files:
+        if (document := _attempt(path, sources)) is not None:
+            before = len(sources.problems)
+            sources.add(document, sources.profiles, replacing=shipped - tried.keys())
+            if len(sources.problems) == before:
+                tried[document.data["id"]] = document
+    problems = list(sources.problems)
+    for path in _yaml_files(own) if own is not None else ():
+        other = Sources()
+        document = _attempt(path, other) if path.resolve() not in files else None
+        name = document.data.get("id") if document is not None and isinstance(document.data, dict) else None
+        if document is None or not isinstance(name, str):
+            continue
+        if name in tried:
+            problems.append(tried[name].problem(("id",), f"{path} has the same id {name!r}: give it another"))
+        else:
+            sources.profiles[name] = document
+    profiles: dict[str, Profile] = {}
+    for name, document in sources.profiles.items():
+        try:
+            profiles[name] = load_profile(document, sources, zone)
+        except FileProblems as error:
+            problems += error.problems if name in tried else []
+    loaded = {name: document for name, document in tried.items() if name in profiles}
+    return Tested(profiles, loaded, shipped & loaded.keys(), problems)
+
+
+def _yaml_files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.yaml")) if path.is_dir() else [path] if path.suffix or path.exists() else []
 
 
 def load_profile(document: Document, sources: Sources | None = None, zone: ZoneInfo | None = None) -> Profile:
@@ -256,7 +323,10 @@ def _mistakes(document: Document, file: ProfileFile) -> Iterator[Problem]:
 def _wrong_fields(document: Document, place: tuple[str, ...], fields: Mapping[str, FieldMap]) -> Iterable[Problem]:
     for name, spec in fields.items():
         if spec.metric not in metrics():
-            yield document.problem((*place, name, "metric"), f"there is no metric {spec.metric!r} in the catalogue")
+            near = difflib.get_close_matches(spec.metric, metrics(), 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else " (docs/mqtt-json.md lists them)"
+            message = f"there is no metric {spec.metric!r} in the catalogue{hint}"
+            yield document.problem((*place, name, "metric"), message)
             continue
         try:
             converter(spec.metric, spec.unit, spec.scale)

@@ -66,6 +66,10 @@ class Profile:
             for _, spec, plan in self._series
         ]
 
+    def with_file(self, file: ProfileFile) -> Profile:
+        """The same for another content of the file."""
+        return Profile(file, self.envelopes, self._zone)
+
     def map(self, uplink: Uplink, *, report_unknown: bool = True) -> list[Mapped]:
         """Metrics from a message's fields, or from its bytes if nobody has decoded them: one result or more.
 

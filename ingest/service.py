@@ -17,6 +17,7 @@ from psycopg import Connection
 from ingest import metrics
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
+from ingest.pins import parse_pins
 from ingest.pipeline import Pipeline
 from ingest.profile import load_profiles
 from ingest.registry import CachedRegistry
@@ -45,6 +46,7 @@ class IngestConfig:
     session: SessionConfig
     time_zone: str
     profiles_dir: Path | None
+    envelopes: str
     batch_messages: int
     batch_linger_s: float
     writers: int
@@ -59,7 +61,9 @@ class Ingest:
         self._started_at = datetime.now(UTC)
         self._registry = CachedRegistry(self._connect)
         profiles = load_profiles(config.profiles_dir, ZoneInfo(config.time_zone))
-        decoder = Decoder(all_envelopes(ZoneInfo(config.time_zone)), profiles, self._registry)
+        envelopes = all_envelopes(ZoneInfo(config.time_zone))
+        pins = parse_pins(config.envelopes, envelopes)
+        decoder = Decoder(envelopes, profiles, self._registry, pins=pins)
         self._pipeline = Pipeline(
             decoder,
             self._connect,

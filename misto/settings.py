@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         default=100, ge=0, le=10_000, description="How long a batch may wait for more messages, in milliseconds"
     )
     ingest_writers: int = Field(default=2, ge=1, le=16, description="Database connections that write batches")
+    envelopes: str = Field(
+        default="",
+        description="Formats fixed for topics: filter=format, separated by commas, the first that fits wins",
+    )
     profiles_dir: Path | None = Field(default=None, description="Folder with the city's own device profiles")
     rules_dir: Path | None = Field(
         default=None, description="Folder with the city's own rules; a rule of the same id replaces the shipped one"

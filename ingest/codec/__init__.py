@@ -25,9 +25,16 @@ class Codec:
     def __init__(self, layouts: Mapping[str, Layout]) -> None:
         self._layouts = [(_fits(layout), _way(layout)) for layout in layouts.values()]
 
-    def decode(self, data: bytes, port: int) -> tuple[dict[str, Any], list[str]]:
-        """Named fields (`a.b` nested), and a sentence for each thing that is wrong. Raises nothing."""
-        fields: dict[str, Any] = {}
+    def fits(self, data: bytes, port: int) -> bool:
+        """Whether one of the layouts reads such bytes."""
+        return any(fits(data, port) for fits, _ in self._layouts)
+
+    def decode(self, data: bytes, port: int, into: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+        """Named fields (`a.b` nested), and a sentence for each thing that is wrong. Raises nothing.
+
+        `into` is the dictionary to fill; `ingest.codec.trace` watches it being filled.
+        """
+        fields: dict[str, Any] = {} if into is None else into
         problems: list[str] = []
         for fits, read in self._layouts:
             if fits(data, port):

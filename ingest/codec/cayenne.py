@@ -6,6 +6,7 @@ the ElectronicCats CayenneLPP library defines.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 #: Type → (name, per axis: bytes, divisor, signed).
@@ -42,22 +43,32 @@ _TYPES: dict[int, tuple[str, tuple[tuple[str, int, int, bool], ...]]] = {
 def decode_cayenne(data: bytes, names: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Fields `temperature_3` (name, channel), or as `names` says for `3.temperature`; and what could not be read."""
     fields: dict[str, Any] = {}
+    problems: list[str] = []
+    for _, _, name, value in walk_cayenne(data, names, problems):
+        fields[name] = value
+    return fields, problems
+
+
+def walk_cayenne(data: bytes, names: dict[str, str], problems: list[str]) -> Iterator[tuple[int, int, str, Any]]:
+    """(first byte, byte after the last, field, value) in the order of the bytes; ends with a sentence in `problems`."""
     at = 0
     while at < len(data):
         if at + 2 > len(data):
-            return fields, [f"byte {at}: a channel without a type at the end"]
+            problems.append(f"byte {at}: a channel without a type at the end")
+            return
         channel, kind = data[at], data[at + 1]
         if kind not in _TYPES:
-            return fields, [f"byte {at + 1}: Cayenne LPP has no type {kind}; what follows it cannot be read"]
+            problems.append(f"byte {at + 1}: Cayenne LPP has no type {kind}; what follows it cannot be read")
+            return
         name, axes = _TYPES[kind]
         start, at = at, at + 2
         values: dict[str, Any] = {}
         for axis, size, divisor, signed in axes:
             piece = data[at : at + size]
             if len(piece) < size:
-                return fields, [f"byte {start}: {name} of channel {channel} is cut off"]
+                problems.append(f"byte {start}: {name} of channel {channel} is cut off")
+                return
             whole = int.from_bytes(piece, "big", signed=signed)
             values[axis] = whole / divisor if divisor > 1 else whole
             at += size
-        fields[names.get(f"{channel}.{name}", f"{name}_{channel}")] = values.get("", values)
-    return fields, []
+        yield start, at, names.get(f"{channel}.{name}", f"{name}_{channel}"), values.get("", values)

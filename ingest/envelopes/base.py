@@ -15,7 +15,12 @@ from ingest.errors import IngestError, Reason, Undecodable
 
 
 class NotAReading(IngestError):
-    """A message that its format defines as something else: a join, a status, a last will. Counted, not kept."""
+    """A message that its format defines as something else: a join, a status, a last will. Counted, not kept.
+
+    `outcome` is what it counts as.
+    """
+
+    outcome = "ignored"
 
 
 @dataclass(slots=True)

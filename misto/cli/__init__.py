@@ -17,8 +17,8 @@ from store.errors import StoreError
 
 #: One module per group of commands; each has `register(app)`.
 _GROUPS = (
-    "store", "ingest", "rules", "keeper", "board", "simulate", "score", "dashboards", "doctor", "runtime", "demo",
-    "devices", "quarantine",
+    "store", "ingest", "decode", "profile", "rules", "keeper", "board", "simulate", "score", "dashboards", "doctor",
+    "runtime", "demo", "devices", "quarantine",
 )  # fmt: skip
 
 app = typer.Typer(

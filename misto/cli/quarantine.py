@@ -147,7 +147,7 @@ def replay(ids: Ids = None, reason: ByReason = None, device: ByDevice = None, ev
         return
     columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with (
-        Replay(settings.database_url, settings.time_zone, settings.profiles_dir) as running,
+        Replay(settings.database_url, settings.time_zone, settings.profiles_dir, settings.envelopes) as running,
         Progress(*columns, console=Console(stderr=True)) as bar,
     ):
         task = bar.add_task("", total=count)

@@ -24,6 +24,7 @@ from ingest.batch import DecodedBatch, Seen, decode_batch
 from ingest.decoder import Decoder
 from ingest.envelopes import Announcement, Envelope, Uplink, all_envelopes
 from ingest.message import Message
+from ingest.pins import parse_pins
 from ingest.profile import load_profiles
 from ingest.registry import CachedRegistry
 from store import quarantine
@@ -78,12 +79,15 @@ class _Window:
 class Replay:
     """Replays entries over connections of its own. Raises `ReplayRefused` while another replay runs."""
 
-    def __init__(self, database_url: str, time_zone: str, profiles_dir: Path | None) -> None:
+    def __init__(self, database_url: str, time_zone: str, profiles_dir: Path | None, pins: str = "") -> None:
         zone = ZoneInfo(time_zone)
+        envelopes = _envelopes(zone)
         self._url = database_url
         self._registry = CachedRegistry(self._connect)
         self._reloaded_at = float("-inf")
-        self._decoder = Decoder(_envelopes(zone), load_profiles(profiles_dir, zone), self._registry)
+        self._decoder = Decoder(
+            envelopes, load_profiles(profiles_dir, zone), self._registry, pins=parse_pins(pins, envelopes)
+        )
         self._connection = self._connect()
         if not quarantine.begin_replay(self._connection):
             self._connection.close()

@@ -325,6 +325,17 @@ def test_many_are_replayed_in_batches_and_a_stop_leaves_the_rest(database_url: s
     assert (len(entries(database)), len(readings(database))) == (0, 1300)
 
 
+def test_replay_goes_by_the_formats_that_the_city_has_fixed(database_url: str, database: Database) -> None:
+    put(database, "tele/odd/SENSOR", '{"device": "m1", "power_w": 5}', "bad_structure")
+    put(database, "cameras/1", b"\xff\xd8", "unknown_envelope")
+    kept = put(database, "other", b"\xff\xd8", "unknown_envelope")
+    with Replay(database_url, "Europe/Kyiv", None, "tele/odd/#=plain_json, cameras/#=ignore") as replay:
+        replay.run(everything(database), threading.Event(), lambda account: None)
+    assert (replay.account.read, replay.account.no_reading) == (1, 1)
+    assert [(metric, value) for _, metric, value in readings(database)] == [("power_w", 5)]
+    assert entries(database) == [(kept, "unknown_envelope")]
+
+
 def test_replay_goes_on_beside_whoever_drops(database_url: str, database: Database) -> None:
     found(database, building())
     ids = [put(database, TOPIC, f'{{"power_w": {n}}}', "not_json", ago_us=n * 20_000_000) for n in range(200)]

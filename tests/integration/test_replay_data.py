@@ -30,8 +30,8 @@ from catalogue.metrics import Quality, metrics_by_id
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.profile import load_profiles
-from misto.cli.ingest import _OneDevice
 from misto.cli.replay import replay
 from misto.keeper import Keeper, KeeperConfig
 from misto.runtime import MosquittoServer
@@ -103,7 +103,7 @@ def total(register: list[tuple[datetime, float]]) -> float:
 @pytest.mark.parametrize("name", SETS)
 def test_ingest_understands_every_message(name: str) -> None:
     _, sent = convert(name, shift=True)
-    decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), _OneDevice(None, None), thorough=True)
+    decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), OneDevice(None, None), thorough=True)
     now_us = round(datetime.now(UTC).timestamp() * 1e6)
     sample = [*sent[:200], *sent[:: max(1, len(sent) // 2_000)], *sent[-200:]]
     for time_us, topic, payload in sample:

@@ -20,8 +20,8 @@ from ingest.decoder import Decoder
 from ingest.envelopes import NotAReading, all_envelopes
 from ingest.errors import Undecodable
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.profile import load_profiles
-from misto.cli.ingest import _OneDevice
 from misto.history import demo_city_file
 from misto.runtime import MosquittoServer
 from simulators.bins import ROUND_DAYS
@@ -148,7 +148,7 @@ def test_bins_are_three_quarters_full_when_emptied(city: City) -> None:
 
 
 def test_every_message_is_understood(city: City) -> None:
-    decoder = Decoder(all_envelopes(KYIV), load_profiles(), _OneDevice(None, None), thorough=True)
+    decoder = Decoder(all_envelopes(KYIV), load_profiles(), OneDevice(None, None), thorough=True)
     seen = set()
     for meter in city.meters:
         encode = encoder_for(meter, KYIV)
@@ -173,7 +173,7 @@ def test_every_message_is_understood(city: City) -> None:
 
 
 def test_damaged_messages_are_garbage(city: City) -> None:
-    decoder = Decoder(all_envelopes(KYIV), load_profiles(), _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(KYIV), load_profiles(), OneDevice(None, None))
     for number, parcel in enumerate(islice(parcels(city, WINTER), 2_000)):
         with pytest.raises(Undecodable):
             decoder.decode(Message(parcel.topic, damaged(parcel.payload, number), parcel.sent_us))

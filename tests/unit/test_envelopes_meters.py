@@ -21,9 +21,9 @@ from ingest.envelopes import NotAReading, Uplink, all_envelopes
 from ingest.envelopes._p1 import _crc16
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.profile import load_profiles
 from ingest.vocabulary import find, words_of
-from misto.cli.ingest import _OneDevice
 
 KYIV = ZoneInfo("Europe/Kyiv")
 ENVELOPES = {envelope.name: envelope for envelope in all_envelopes(KYIV)}
@@ -381,7 +381,7 @@ def test_recorded_messages() -> None:
     paths = [path for folder in folders for path in sorted((SHARED / folder).glob("*.json"))]
     if not paths:
         pytest.skip("the recorded samples are not beside this checkout (../shared/samples)")
-    decoder = Decoder(tuple(ENVELOPES.values()), load_profiles(), _OneDevice(None, None), thorough=True)
+    decoder = Decoder(tuple(ENVELOPES.values()), load_profiles(), OneDevice(None, None), thorough=True)
     outcomes: dict[str, str] = {}
     for path in paths:
         sample = json.loads(path.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from ingest.decoder import Decoder
 from ingest.envelopes import Announcement, NotAReading, Uplink, all_envelopes
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
-from misto.cli.ingest import _OneDevice
+from ingest.one_device import OneDevice
 
 SAMPLES = Path(os.environ.get("MISTO_SHARED_SAMPLES", Path(__file__).parents[2].parent / "shared" / "samples"))
 KYIV = ZoneInfo("Europe/Kyiv")
@@ -847,7 +847,7 @@ def test_recorded(name: str) -> None:
     raw = sample.get("raw") or (
         sample["payload"] if isinstance(sample["payload"], str) else json.dumps(sample["payload"])
     )
-    decoder = Decoder(ALL, {}, _OneDevice(None, None))
+    decoder = Decoder(ALL, {}, OneDevice(None, None))
     outcome: object
     try:
         parts = decoder.decode(Message(sample["topic"] or "any/topic", raw.encode(), NOW_US))

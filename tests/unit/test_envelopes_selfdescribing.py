@@ -36,7 +36,7 @@ from ingest.envelopes._sparkplug_payload import DATA_TYPES, Metric, Payload, rea
 from ingest.envelopes._sparkplug_state import Births, Definition
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
-from misto.cli.ingest import _OneDevice
+from ingest.one_device import OneDevice
 
 UTC = ZoneInfo("UTC")
 NOW_US = 1_795_000_000_000_000
@@ -713,7 +713,7 @@ def test_discovery_has_an_end_to_its_memory() -> None:
 
 
 def test_a_topic_that_another_format_owns_stays_its_own() -> None:
-    decoder = Decoder(all_envelopes(UTC), {}, _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(UTC), {}, OneDevice(None, None))
     config = {"stat_t": "misto/a/up", "uniq_id": "x", "unit_of_meas": "W", "dev_cla": "power", "dev": {"ids": "other"}}
     for state_topic in ("misto/a/up", "own/topic"):
         config["stat_t"] = state_topic

@@ -21,8 +21,8 @@ from ingest.decoder import Decoded, Decoder, Explanation
 from ingest.envelopes import Announcement, NotAReading, Uplink, all_envelopes
 from ingest.errors import Reason, Undecodable
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.profile import load_profiles, profile_examples
-from misto.cli.ingest import _OneDevice
 
 KYIV = ZoneInfo("Europe/Kyiv")
 NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
@@ -37,7 +37,7 @@ def as_bytes(content: Any) -> bytes:
 
 
 def decode(topic: str, content: Any, profile: str | None = None, geometry: BinGeometry | None = None) -> list[Decoded]:
-    decoder = Decoder(tuple(ENVELOPES.values()), PROFILES, _OneDevice(profile, geometry), thorough=True)
+    decoder = Decoder(tuple(ENVELOPES.values()), PROFILES, OneDevice(profile, geometry), thorough=True)
     return decoder.decode(Message(topic, as_bytes(content), NOW_US), Explanation())
 
 

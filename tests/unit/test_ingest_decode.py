@@ -22,8 +22,8 @@ from ingest.envelopes import NotAReading, all_envelopes
 from ingest.errors import Undecodable
 from ingest.message import Message
 from ingest.numbers import number
+from ingest.one_device import OneDevice
 from ingest.profile import load_profile, load_profiles
-from misto.cli.ingest import _OneDevice
 
 SHARED = Path(__file__).parents[3] / "shared" / "samples"
 KYIV = ZoneInfo("Europe/Kyiv")
@@ -32,7 +32,7 @@ NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
 
 
 def decode(topic: str, payload: bytes, profile: str | None = None, geometry: BinGeometry | None = None) -> Decoded:
-    decoder = Decoder(all_envelopes(KYIV), PROFILES, _OneDevice(profile, geometry), thorough=True)
+    decoder = Decoder(all_envelopes(KYIV), PROFILES, OneDevice(profile, geometry), thorough=True)
     (decoded,) = decoder.decode(Message(topic, payload, NOW_US), Explanation())
     return decoded
 
@@ -101,7 +101,7 @@ def test_no_numbers(value: object) -> None:
 
 
 def test_a_mistake_of_ours_costs_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = Decoder(all_envelopes(KYIV), PROFILES, _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(KYIV), PROFILES, OneDevice(None, None))
     right = decoder.decode
 
     def failing(message: Message) -> Decoded:

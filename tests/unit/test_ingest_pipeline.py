@@ -13,8 +13,8 @@ from ingest.batch import Deliveries, decode_batch
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.pipeline import Pipeline
-from misto.cli.ingest import _OneDevice
 
 NOW_US = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1e6)
 
@@ -25,7 +25,7 @@ def no_database() -> psycopg.Connection[object]:
 
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
-    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, OneDevice(None, None))
     made = Pipeline(decoder, no_database, "c", 0, 100, 1.0, most_messages=3, most_bytes=1000)
     yield made
     made.close()
@@ -54,7 +54,7 @@ def test_what_is_held_has_a_bound_in_bytes(pipeline: Pipeline) -> None:
 
 
 def test_a_batch_accounts_for_every_message_and_device() -> None:
-    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, OneDevice(None, None))
     later, earlier = '{"time": "2026-11-23T09:00:00Z", "power_w": 5}', '{"time": "2026-11-23T08:00:00Z", "power_w": 6}'
     payloads = [
         f"[{later}, {earlier}]",  # two moments, the later one first

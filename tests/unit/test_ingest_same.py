@@ -19,10 +19,10 @@ from ingest.envelopes.base import device_address, json_value
 from ingest.errors import IngestError, Reason, Undecodable
 from ingest.field_path import Paths, get, path_of
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.profile import load_profiles
 from ingest.profile_map import Profile, folded
 from ingest.recognition import Recogniser
-from misto.cli.ingest import _OneDevice
 
 PROFILES = load_profiles()
 ENVELOPES = all_envelopes(ZoneInfo("Europe/Kyiv"))
@@ -198,7 +198,7 @@ def test_explaining_changes_nothing(topic: str, value: dict[str, object]) -> Non
     payload = json.dumps(value).encode()
     told = []
     for explanation in (None, Explanation()):
-        decoder = Decoder(ENVELOPES, PROFILES, _OneDevice(None, None))
+        decoder = Decoder(ENVELOPES, PROFILES, OneDevice(None, None))
         try:
             told.append(repr(decoder.decode(Message(topic, payload, NOW_US), explanation)))
         except IngestError as error:

@@ -20,8 +20,8 @@ from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
 from ingest.line import Line
 from ingest.message import Message
+from ingest.one_device import OneDevice
 from ingest.profile import load_profiles
-from misto.cli.ingest import _OneDevice
 from simulators.errors import SimulatorError
 from simulators.load import Load, LoadConfig, Summary
 from simulators.load.answers import Answers, BrokenAnswer, SessionEnded
@@ -57,7 +57,7 @@ def messages_of(data: bytes, *, version_5: bool) -> list[Message]:
 def test_packets_are_read_by_ingest_as_they_are_meant(version_5: bool) -> None:
     ring = Ring(7, 400, version_5=version_5)
     assert 170 <= ring.packet_bytes <= 190
-    decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), _OneDevice(None, None), thorough=True)
+    decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), OneDevice(None, None), thorough=True)
     wanted = {metrics()[name].id for name in ("energy_kwh", "power_w", "voltage_v")}
     registers: dict[str, float] = {}
     # The times go over a second's end, and the second piece over the first one's rows.
@@ -277,7 +277,7 @@ def test_a_second_run_repeats_no_time_and_none_lies_in_the_future() -> None:
             summary = run(url, count=5_000)
         assert (summary.sent, summary.acknowledged, summary.repeated) == (5_000, 5_000, 0)
         assert summary.rate_per_s == 5_000 / summary.seconds
-    decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), _OneDevice(None, None))
+    decoder = Decoder(all_envelopes(ZoneInfo("Europe/Kyiv")), load_profiles(), OneDevice(None, None))
     times = [decoder.decode(message)[0].time_us for message in got]
     assert (np.diff(times) > 0).all()
     assert all(at <= message.received_us for at, message in zip(times, got, strict=True))
