@@ -315,8 +315,8 @@ def _nobody_knows(uplink: Uplink, read: Mapped | None = None) -> str:
     names = ", ".join(uplink.profile_names) or "none told"
     if read is not None:
         return (
-            f"no profile knows this model ({names}): only {', '.join(read.metrics)} could be read, and nobody understands"
-            f" {', '.join(read.unknown[:12])}; write one"
+            f"no profile knows this model ({names}): only {', '.join(read.metrics)} could be read, and nobody"
+            f" understands {', '.join(read.unknown[:12])}; write one"
         )
     if uplink.fields:
         return f"no profile knows this model ({names}) with the fields {', '.join(list(uplink.fields)[:12])}; write one"

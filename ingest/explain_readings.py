@@ -62,10 +62,12 @@ def readings_told(
 def formula(distance_mm: float, geometry: BinGeometry) -> str:
     """How a fill level came about, with its numbers."""
     share = (geometry.empty_mm - distance_mm) / (geometry.empty_mm - geometry.full_mm)
-    cut = "" if 0 <= share <= 1 else f", cut to {fill_from_distance(distance_mm, geometry)[0]:.0f}"
+    fill = fill_from_distance(distance_mm, geometry)[0]
+    cut = "" if 0 <= share <= 1 else f", cut to {min(1.0, max(0.0, share)) * 100:.0f}"
+    volume = "" if geometry.shape == "prism" else f" of the height, which is {fill:.4g} of a {geometry.shape}'s volume"
     return (
         f"from the distance: 100 · ({geometry.empty_mm:g} − {distance_mm:g}) / "
-        f"({geometry.empty_mm:g} − {geometry.full_mm:g}) = {100 * share:.4g}{cut}"
+        f"({geometry.empty_mm:g} − {geometry.full_mm:g}) = {100 * share:.4g}{cut}{volume}"
     )
 
 
@@ -74,12 +76,16 @@ def _doubts_of_fill(found: Mapping[str, float], geometry: BinGeometry) -> list[s
     distance = found["distance_mm"]
     if distance <= 0:
         doubts.append(f"a distance of {distance:g} mm is no echo")
+    elif geometry.blind_mm is not None and distance < geometry.blind_mm:
+        doubts.append(f"{distance:g} mm is nearer than the sensor's blind zone of {geometry.blind_mm:g} mm")
     elif distance > geometry.empty_mm * BEYOND_FLOOR:
         doubts.append(
             f"{distance:g} mm is more than 10 % beyond the floor at {geometry.empty_mm:g} mm: open lid, or echo"
         )
     if found.get("tilted"):
         doubts.append("the bin is tilted: the sensor sees its wall")
+    if found.get("lid_open"):
+        doubts.append("the lid is open: the sensor looks past the content")
     return doubts
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from catalogue.geometry import BEYOND_FLOOR
+from catalogue.geometry import fills_from_distances
 from catalogue.metrics import Quality, metrics
 from simulators.chance import Floats, Ints
 from simulators.city import City, Meter
@@ -65,9 +65,8 @@ def stored(
     geometry = meter.point.bin
     if geometry is not None and "distance_mm" in sent.values:
         distance = sent.values["distance_mm"]
-        share = (geometry.empty_mm - distance) / (geometry.empty_mm - geometry.full_mm)
-        trusted = (distance > 0) & (distance <= geometry.empty_mm * BEYOND_FLOOR) & (sent.values["tilted"] == 0)
-        columns["fill_level_pct"] = (100.0 * np.clip(share, 0, 1), _quality(trusted))
+        fills, plausible = fills_from_distances(distance, geometry)
+        columns["fill_level_pct"] = (fills, _quality(plausible & (sent.values["tilted"] == 0)))
     return sent, columns
 
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from catalogue.geometry import BinGeometry
 from catalogue.inventory import Inventory, Point, Site
 from store.inventory_plan import Assigned, Settled
 
@@ -115,6 +116,9 @@ def _point_row(site: Site, point: Point) -> dict[str, Any]:
         "bin_empty_mm": point.bin.empty_mm if point.bin else None,
         "bin_full_mm": point.bin.full_mm if point.bin else None,
         "bin_volume_l": point.bin.volume_l if point.bin else None,
+        "bin_blind_mm": point.bin.blind_mm if point.bin else None,
+        "bin_shape": point.bin.shape if point.bin and point.bin.shape != "prism" else None,
+        "bin_floor_width_pct": point.bin.floor_width_pct if point.bin else None,
         "register_digits": point.register_digits,
         "labels": dict(point.labels),
     }
@@ -239,6 +243,9 @@ _NAMES = {
     "bin_empty_mm": "bin.empty_mm",
     "bin_full_mm": "bin.full_mm",
     "bin_volume_l": "bin.volume_l",
+    "bin_blind_mm": "bin.blind_mm",
+    "bin_shape": "bin.shape",
+    "bin_floor_width_pct": "bin.floor_width_pct",
     "name_en": "name.en",
     "name_uk": "name.uk",
     "address_en": "address.en",
@@ -333,7 +340,7 @@ def file_of(rows: CityRows) -> dict[str, Any]:
 
 def _point_of(code: str, rows: CityRows, assigned: Sequence[Assigned]) -> dict[str, Any]:
     row = rows.points[code]
-    geometry = {"empty_mm": row["bin_empty_mm"], "full_mm": row["bin_full_mm"], "volume_l": row["bin_volume_l"]}
+    geometry = {name: row[f"bin_{name}"] for name in BinGeometry.model_fields}
     point = {"id": code, "kind": row["kind"], "name": _both(row, "name"), "interval": duration(row["interval_s"]),
              "fraction": row["fraction"], "contractor": row["contractor_id"],
              "bin": _filled(geometry) if row["bin_empty_mm"] is not None else None,

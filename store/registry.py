@@ -58,7 +58,13 @@ def _devices(rows: Iterable[dict[str, Any]]) -> dict[str, RegisteredDevice]:
         )
         if row["point_id"] is not None:
             geometry = (
-                BinGeometry(empty_mm=row["bin_empty_mm"], full_mm=row["bin_full_mm"])
+                BinGeometry(
+                    empty_mm=row["bin_empty_mm"],
+                    full_mm=row["bin_full_mm"],
+                    blind_mm=row["bin_blind_mm"],
+                    shape=row["bin_shape"] or "prism",
+                    floor_width_pct=row["bin_floor_width_pct"],
+                )
                 if row["bin_empty_mm"] is not None
                 else None
             )

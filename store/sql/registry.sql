@@ -2,7 +2,7 @@
 SELECT d.device_id, d.address, d.profile, d.state, a.point_id, a.channel,
        extract(epoch FROM a.valid_from)::float8 AS valid_from_s,
        extract(epoch FROM a.valid_to)::float8 AS valid_to_s,
-       p.bin_empty_mm, p.bin_full_mm
+       p.bin_empty_mm, p.bin_full_mm, p.bin_blind_mm, p.bin_shape, p.bin_floor_width_pct
 FROM device AS d
 LEFT JOIN assignment AS a USING (device_id)
 LEFT JOIN point AS p USING (point_id)
@@ -12,7 +12,7 @@ ORDER BY d.device_id, a.valid_from DESC;
 SELECT d.device_id, d.address, d.profile, d.state, a.point_id, a.channel,
        extract(epoch FROM a.valid_from)::float8 AS valid_from_s,
        extract(epoch FROM a.valid_to)::float8 AS valid_to_s,
-       p.bin_empty_mm, p.bin_full_mm
+       p.bin_empty_mm, p.bin_full_mm, p.bin_blind_mm, p.bin_shape, p.bin_floor_width_pct
 FROM device AS d
 LEFT JOIN assignment AS a USING (device_id)
 LEFT JOIN point AS p USING (point_id)
@@ -93,13 +93,17 @@ SET kind = excluded.kind, name_en = excluded.name_en, name_uk = excluded.name_uk
 
 -- name: upsert_point
 INSERT INTO point (code, site_id, kind, name_en, name_uk, interval_s, fraction, contractor_id,
-                   bin_empty_mm, bin_full_mm, bin_volume_l, register_digits, labels)
+                   bin_empty_mm, bin_full_mm, bin_volume_l, bin_blind_mm, bin_shape, bin_floor_width_pct,
+                   register_digits, labels)
 VALUES (%(code)s, %(site_id)s, %(kind)s, %(name_en)s, %(name_uk)s, %(interval_s)s, %(fraction)s, %(contractor_id)s,
-        %(bin_empty_mm)s, %(bin_full_mm)s, %(bin_volume_l)s, %(register_digits)s, %(labels)s)
+        %(bin_empty_mm)s, %(bin_full_mm)s, %(bin_volume_l)s, %(bin_blind_mm)s, %(bin_shape)s,
+        %(bin_floor_width_pct)s, %(register_digits)s, %(labels)s)
 ON CONFLICT (code) DO UPDATE
 SET site_id = excluded.site_id, kind = excluded.kind, name_en = excluded.name_en, name_uk = excluded.name_uk,
     interval_s = excluded.interval_s, fraction = excluded.fraction, contractor_id = excluded.contractor_id,
     bin_empty_mm = excluded.bin_empty_mm, bin_full_mm = excluded.bin_full_mm, bin_volume_l = excluded.bin_volume_l,
+    bin_blind_mm = excluded.bin_blind_mm, bin_shape = excluded.bin_shape,
+    bin_floor_width_pct = excluded.bin_floor_width_pct,
     register_digits = excluded.register_digits, labels = excluded.labels, retired = false, by_hand = false;
 
 -- name: upsert_device
@@ -180,7 +184,7 @@ FROM site ORDER BY id;
 
 -- name: read_points
 SELECT code, site_id, kind, name_en, name_uk, interval_s, fraction, contractor_id, bin_empty_mm, bin_full_mm,
-       bin_volume_l, register_digits, labels, retired, by_hand
+       bin_volume_l, bin_blind_mm, bin_shape, bin_floor_width_pct, register_digits, labels, retired, by_hand
 FROM point WHERE site_id IS NOT NULL ORDER BY code;
 
 -- name: read_profiles

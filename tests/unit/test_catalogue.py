@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from catalogue.errors import FileProblems
-from catalogue.geometry import BinGeometry, distance_from_fill, fill_from_distance
+from catalogue.geometry import BinGeometry, distance_from_fill, fill_from_distance, fills_from_distances
 from catalogue.inventory import normal_address, parse_duration, read_inventory
 from catalogue.metrics import MAIN_COUNTER, metrics, metrics_by_id
 from catalogue.yamlfile import parse_yaml
@@ -168,13 +172,20 @@ def test_addresses_are_compared_without_blanks_and_case() -> None:
     assert normal_address(" 24E1 24AB ") == "24e124ab"
 
 
+SHAPES: list[dict[str, Any]] = [
+    {}, {"shape": "tapered", "floor_width_pct": 80}, {"shape": "tapered", "floor_width_pct": 10},
+    {"shape": "cylinder"}, {"shape": "sphere"},
+]  # fmt: skip
+
+
 @given(
     fill=st.floats(0, 100),
     empty=st.floats(500, 5000),
     full=st.floats(0, 450),
+    shape=st.sampled_from(SHAPES),
 )
-def test_distance_and_fill_are_inverse(fill: float, empty: float, full: float) -> None:
-    geometry = BinGeometry(empty_mm=empty, full_mm=full)
+def test_distance_and_fill_are_inverse(fill: float, empty: float, full: float, shape: dict[str, Any]) -> None:
+    geometry = BinGeometry(empty_mm=empty, full_mm=full, **shape)
     again, plausible = fill_from_distance(distance_from_fill(fill, geometry), geometry)
     assert again == pytest.approx(fill, abs=1e-6)
     assert plausible or (fill == 100 and full == 0)
@@ -189,23 +200,72 @@ def test_fill_from_distance(distance_mm: float, fill_level_pct: float, plausible
     assert fill_from_distance(distance_mm, geometry) == (pytest.approx(fill_level_pct), plausible)
 
 
-geometries = st.builds(
-    lambda empty, share: BinGeometry(empty_mm=empty, full_mm=empty * share), st.floats(100, 10_000), st.floats(0, 0.95)
+@pytest.mark.parametrize(
+    ("shape", "width"),
+    [
+        ({}, lambda h: 1.0),
+        ({"shape": "tapered", "floor_width_pct": 80}, lambda h: (0.8 + 0.2 * h) ** 2),
+        ({"shape": "cylinder"}, lambda h: (h - h * h) ** 0.5),
+        ({"shape": "sphere"}, lambda h: h - h * h),
+    ],
 )
+def test_the_fill_level_is_the_share_of_the_volume(shape: dict[str, Any], width: Callable[[float], float]) -> None:
+    """Against slices added up; `width` is what a slice at this share of the height measures across."""
+    geometry = BinGeometry(empty_mm=1000, full_mm=0, **shape)
+    slices = [width((index + 0.5) / 20_000) for index in range(20_000)]
+    for height in (0.1, 0.25, 0.5, 0.75, 0.9):
+        expected = 100 * sum(slices[: round(20_000 * height)]) / sum(slices)
+        assert fill_from_distance(1000 * (1 - height), geometry)[0] == pytest.approx(expected, abs=0.01)
+
+
+def test_many_distances_at_once_are_the_same() -> None:
+    distances = np.array([-5.0, 0, 100, 240, 260, 900, 1490, 1600, 1700])
+    for shape in SHAPES:
+        geometry = BinGeometry(empty_mm=1500, full_mm=300, blind_mm=250, **shape)
+        fills, plausible = fills_from_distances(distances, geometry)
+        one_by_one = [fill_from_distance(float(distance), geometry) for distance in distances]
+        assert list(zip(fills.tolist(), plausible.tolist(), strict=True)) == one_by_one
+        assert plausible.tolist() == [False, False, False, False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"full_mm": 1500}, "full_mm must be smaller than empty_mm"),
+        ({"blind_mm": 400}, "blind_mm must not be larger than full_mm"),
+        ({"shape": "tapered"}, "a tapered bin needs its floor_width_pct"),
+        ({"floor_width_pct": 80}, "no other shape has one"),
+    ],
+)
+def test_a_geometry_that_cannot_be(told: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        BinGeometry(**{"empty_mm": 1500, "full_mm": 300, **told})
+
+
+geometries = st.builds(
+    lambda empty, share, shape: BinGeometry(empty_mm=empty, full_mm=empty * share, **shape),
+    st.floats(100, 10_000), st.floats(0, 0.95), st.sampled_from(SHAPES),
+)  # fmt: skip
 
 
 @given(geometry=geometries, near=st.floats(-1e4, 2e4), step=st.floats(0, 2e4))
 def test_fill_falls_with_the_distance_without_a_jump(geometry: BinGeometry, near: float, step: float) -> None:
     fill, _ = fill_from_distance(near, geometry)
     farther, _ = fill_from_distance(near + step, geometry)
-    assert 0 <= farther <= fill <= 100
-    steepest = 100 / (geometry.empty_mm - geometry.full_mm)
+    assert 0 <= farther <= fill + 1e-9 <= 100 + 2e-9
+    steepest = 300 / (geometry.empty_mm - geometry.full_mm)
     assert fill - farther <= steepest * step + 1e-6
 
 
 @given(geometry=geometries, distance=st.floats(-1e4, 2e4), factor=st.floats(1, 2))
 def test_a_beam_that_is_not_plumb_changes_nothing(geometry: BinGeometry, distance: float, factor: float) -> None:
-    longer = BinGeometry.model_construct(empty_mm=geometry.empty_mm * factor, full_mm=geometry.full_mm * factor)
+    longer = BinGeometry.model_construct(
+        empty_mm=geometry.empty_mm * factor,
+        full_mm=geometry.full_mm * factor,
+        shape=geometry.shape,
+        floor_width_pct=geometry.floor_width_pct,
+        blind_mm=None,
+    )
     assert fill_from_distance(distance * factor, longer)[0] == pytest.approx(fill_from_distance(distance, geometry)[0])
 
 
