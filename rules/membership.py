@@ -66,7 +66,7 @@ class Membership:
             assert self._me is not None
             if not rules_leases.renew(connection, self._me.worker_id, self._lease_s):
                 self._begin(connection)
-            rules_leases.bury(connection)
+            rules_leases.bury(connection, self._lease_s)
         me = self._me
         with connection.transaction():
             view = _view(connection)

@@ -43,8 +43,10 @@ def renew(connection: Connection[Any], worker_id: int, lease_s: float) -> bool:
     return connection.execute(sql("rules_leases.renew"), parameters).rowcount == 1
 
 
-def bury(connection: Connection[Any]) -> None:
-    """Forget the workers that died."""
+def bury(connection: Connection[Any], lease_s: float) -> None:
+    """Forget the workers that died and hold nothing any more, and end transactions that they keep open for longer than
+    a lease."""
+    connection.execute(sql("rules_leases.end_sessions"), {"lease_s": lease_s})
     connection.execute(sql("rules_leases.bury"))
 
 

@@ -19,10 +19,18 @@ UPDATE rules_worker SET lease_until = now() + make_interval(secs => %(lease_s)s)
 SELECT worker_id, rules_hash, started_at FROM rules_worker
 WHERE rules_worker_lives(lease_until, backend_pid) ORDER BY worker_id;
 
+-- name: end_sessions
+-- The same for one that stands still in the middle of a statement, where the server knows no limit.
+SELECT pg_terminate_backend(a.pid)
+FROM rules_worker AS w JOIN pg_stat_activity AS a ON a.pid = w.backend_pid
+WHERE w.lease_until < now() AND a.xact_start < now() - make_interval(secs => %(lease_s)s)
+  AND a.usename = current_user AND a.application_name = 'misto-rules';
+
 -- name: bury
 DELETE FROM rules_worker
 WHERE worker_id IN (SELECT worker_id FROM rules_worker
-                    WHERE NOT rules_worker_lives(lease_until, backend_pid) FOR UPDATE SKIP LOCKED);
+                    WHERE NOT rules_worker_lives(lease_until, backend_pid) FOR UPDATE SKIP LOCKED)
+  AND NOT EXISTS (SELECT FROM rules_partition WHERE holder = worker_id);
 
 -- name: partitions
 SELECT partition, holder, token, xid::text::bigint, seq FROM rules_partition ORDER BY partition;

@@ -108,6 +108,7 @@ def test_one_that_is_killed_is_followed_at_once(workers: Workers, database: psyc
     one.connection.close()
     wait_for(lambda: other.tend() == 64, "the other takes all, though the lease goes on for long")
     assert unheld(database) == 0
+    other.tend()
     assert [state.name for state in worker_list(database)] == ["other"]
 
 
@@ -214,6 +215,30 @@ def test_one_that_stands_still_within_a_write_is_ended(workers: Workers, databas
     with pytest.raises(errors.IdleInTransactionSessionTimeout):
         stand_still()
     assert database.execute("SELECT count(*) FROM rule_state").fetchone() == (0,)
+
+
+def test_one_that_stands_still_within_a_statement_is_ended(workers: Workers, database: psycopg.Connection) -> None:
+    one = workers.begin("one")
+    one.connection.execute("SET application_name = 'misto-rules'")
+    one.connection.commit()
+    one.tend()
+    other = workers.begin("other", lease_s=1.0)
+    ended: list[Exception] = []
+
+    def stand_still() -> None:
+        try:
+            with one.connection.transaction():
+                fence(one.connection, one.tokens())
+                one.connection.execute("SELECT pg_sleep(100)")
+        except psycopg.Error as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=stand_still, daemon=True)
+    thread.start()
+    expire(database, "one")
+    wait_for(lambda: other.tend() == 64, "the other takes all")
+    thread.join(30)
+    assert [type(error) for error in ended] == [errors.AdminShutdown]
 
 
 def test_signs_of_life_keep_the_lease(workers: Workers, database: psycopg.Connection) -> None:
