@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -142,12 +142,15 @@ class RulesService(DatabaseService):
             closed = alerts.drop_unwatched(connection, partitions, watched)
         if closed:
             self._log.info("%d open alerts closed, for their points are no longer watched", closed)
-        if anew:
-            self._begin_anew(connection, anew)
+        for decided in self._begin_anew(connection, anew):
+            self._write(connection, decided, self._tokens(partitions))
         metrics.KEYS.set(len(self._engine.machines))
 
-    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> None:
-        """Let new and changed rules, and rules at new points, know what is stored already."""
+    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> Iterator[list[Decided]]:
+        """Let new and changed rules, and rules at new points, know what is stored already; what came of it, some
+        points at a time."""
+        if not machines:
+            return
         opened = {
             key: Open(_us(breached_at), _us(fired_at))
             for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
@@ -181,7 +184,7 @@ class RulesService(DatabaseService):
                         state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open)
                     self._engine.replace_state(machine, state)
                     decided += [Decided(rule, machine.point, transition) for transition in made]
-                self._write(connection, decided, self._tokens(self._held))
+                yield decided
 
     def _stored(
         self, connection: Connection[Any], rule: Rule, machines: list[Machine], now: datetime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -51,9 +51,9 @@ class LogBatch:
     def of_points(self, wanted: npt.NDArray[np.bool_]) -> LogBatch:
         """The readings of some points. `wanted` goes by point id; its last entry holds for all ids beyond."""
         here = wanted[np.minimum(self.point_ids, len(wanted) - 1)]
-        return LogBatch(
-            self.xid, self.seq, self.received_at, self.times_us[here], self.point_ids[here], self.metric_ids[here],
-            self.values[here], self.qualities[here],
+        return replace(
+            self, times_us=self.times_us[here], point_ids=self.point_ids[here], metric_ids=self.metric_ids[here],
+            values=self.values[here], qualities=self.qualities[here],
         )  # fmt: skip
 
 

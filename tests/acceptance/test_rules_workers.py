@@ -20,7 +20,7 @@ from tests.processes import Process, wait_for
 from tests.straight import Stream, alerts_in, straight
 
 Connect = Callable[[], psycopg.Connection]
-BINS, ROUNDS, ROUND_S = 150, 110, 0.2
+BINS, ROUNDS, ROUND_S = 150, 200, 0.2
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def test_each_alert_once_through_kills_and_sleep(
     def shares() -> dict[str, int]:
         return {one.name: one.partitions for one in worker_list(database) if one.alive}
 
-    def write(rounds: int) -> None:
+    def write(rounds: int, every_s: float = ROUND_S) -> None:
         for number in islice(written, rounds):
             stream.write(writer, number)
-            time.sleep(ROUND_S)
+            time.sleep(every_s)
 
     def logs() -> str:
         return "\n".join(f"{path.name}: {path.read_text()[-1500:]}" for path in sorted(tmp_path.glob("*.log")))
@@ -77,6 +77,7 @@ def test_each_alert_once_through_kills_and_sleep(
         running["a"].kill()
         handed_over("a", "killed")
         write(5)
+        write(30, 0.01)  # It falls asleep over its work.
         running["b"].pause()
         handed_over("b", "put to sleep")
         start("d")
@@ -86,6 +87,7 @@ def test_each_alert_once_through_kills_and_sleep(
             lambda: set(shares()) == {"b", "c", "d"} and min(shares().values()) > 20, f"all have a share: {logs()}"
         )
         write(10)
+        write(30, 0.01)
         running["c"].pause()
         running["d"].kill()
         handed_over("d", "killed while another sleeps")
