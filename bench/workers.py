@@ -115,7 +115,7 @@ def run(quick: bool) -> None:
                         processes[-1].send_signal(number)
                         connection.execute(_ONE)
                         connection.commit()
-                        show(f"rules: a batch waits when one of two {what}, at the most", _judged(connection), "s")
+                        show(f"rules: a batch waits when one of two {what}, at the most", 1000 * _judged(connection), "ms")
                         processes.append(stack.enter_context(_worker(server.url, path / "more.log")))
                         _shared(connection, 2)
                         time.sleep(5)
