@@ -96,6 +96,7 @@ class RulesService(DatabaseService):
         self._points: dict[int, list[PointInfo]] = {}
         self._masks: dict[frozenset[int], npt.NDArray[np.bool_]] = {}
         self._tended = float("-inf")
+        metrics.PARTITIONS.set(0)
 
     def _work(self, connection: Connection[Any]) -> None:
         if time.monotonic() - self._tended > _TEND_S:
@@ -120,8 +121,8 @@ class RulesService(DatabaseService):
         self._held = {number: self._held[number] if number in kept else one for number, one in held.items()}
         if new:
             self._take_points(connection, new)
+        metrics.PARTITIONS.set(len(held))
         if changed:
-            metrics.PARTITIONS.set(len(held))
             metrics.TAKEN.inc(len(new))
             pairs = len(self._engine.machines)
             self._log.info(

@@ -156,6 +156,7 @@ def test_a_newcomer_gets_its_share_and_no_more_moves_than_that() -> None:
         after = [one.holder for one in table.partitions]
         moved = sum(was is not None and was != now for was, now in zip(before, after, strict=True))
         assert moved == sum(holder == number for holder in after) or number == 1
+        assert len(table.shares()) == number
         assert table.shares()[-1] - table.shares()[0] <= 1
 
 
