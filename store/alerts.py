@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import dict_row
+from pydantic_core import to_json
 
 from store.queries import sql
 
@@ -83,7 +84,8 @@ def save_states(connection: Connection[Any], states: Iterable[tuple[str, int, st
                 "rule_ids": [row[0] for row in rows],
                 "point_ids": [row[1] for row in rows],
                 "rule_hashes": [row[2] for row in rows],
-                "states": [json.dumps(row[3], separators=(",", ":")) for row in rows],
+                # Six times as fast as the standard library's, and it is much of what the rules do.
+                "states": [to_json(row[3], inf_nan_mode="constants").decode() for row in rows],
             },
         )
 
