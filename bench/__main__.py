@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import city, decode, ingest, rules, simulate, store
+from bench import city, decode, ingest, rules, simulate, store, workers
 from bench.results import machine
 
 ALL = {
     "decode": decode.run,
     "store": store.run,
     "rules": rules.run,
+    "workers": workers.run,
     "ingest": ingest.run,
     "simulate": simulate.run,
     "city": city.run,

@@ -24,6 +24,7 @@ from store.errors import StoreError
 from store.migrate import edition_of, pending
 from store.queries import sql
 from store.reading_log import lag
+from store.rules_leases import unheld, worker_list
 
 Level = Literal["ok", "warning", "wrong"]
 
@@ -139,8 +140,25 @@ def _services(connection: Connection[Any], settings: Settings) -> Iterator[Findi
             yield Finding(service, "warning", "has never run with this database", f"start `misto {command}`")
         elif age_s > 60:
             yield Finding(service, "wrong", f"was last alive {_ago(age_s)} ago", f"start `misto {command}`")
+        elif service == "rules":
+            yield from _rules_workers(connection)
         else:
             yield Finding(service, "ok", "is alive")
+
+
+def _rules_workers(connection: Connection[Any]) -> Iterator[Finding]:
+    workers = [worker for worker in worker_list(connection) if worker.alive]
+    shares = ", ".join(f"{worker.name} ({worker.partitions})" for worker in workers)
+    free = unheld(connection)
+    if free:
+        text = f"{free} of 64 partitions of the points are judged by nobody; workers: {shares or 'none'}"
+        yield Finding("rules", "wrong", text, "start `misto rules run`; if it runs, look again in ten seconds")
+    else:
+        yield Finding("rules", "ok", f"partitions by worker: {shares}")
+    for worker in workers:
+        if not worker.in_force:
+            text = f"the worker {worker.name} has other rules than those in force and waits"
+            yield Finding("rules", "warning", text, "give it the same rule files and the same Misto, and restart it")
 
 
 def _flow(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import psycopg
 from prometheus_client import Counter, Gauge
 from psycopg import Connection
 
@@ -21,13 +20,11 @@ from insights.consumption import REACH, Swap, hourly
 from insights.forecast import forecast
 from misto.quarantine.retention import QuarantineLimit
 from store import derived
-from store.connection import connect
 from store.derived import Affected, MeterInfo
-from store.errors import DatabaseUnreachable, is_temporary
 from store.maintenance import drop_old
-from store.migrate import check_schema
 from store.reading_log import LogBatch, advance, lag, read_batches
 from store.service_state import beat
+from store.serving import DatabaseService
 
 log = logging.getLogger("misto.keeper")
 
@@ -59,43 +56,24 @@ class KeeperConfig:
     quarantine_mb: int = 1024
 
 
-class Keeper:
+class Keeper(DatabaseService):
     """Runs until `stop` is set."""
 
     def __init__(self, config: KeeperConfig, stop: threading.Event) -> None:
+        super().__init__(config.database_url, stop, service="keeper")
         self._config = config
-        self._stop = stop
         self._started_at = datetime.now(UTC)
-        self._failure = "it has not connected to the database yet"
         self._bins: set[int] = set()
         self._quarantine_limit = QuarantineLimit(config.quarantine_mb)
         self._beaten = self._forecast_at = self._kept_at = float("-inf")
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
-        return not self._failure, self._failure or "deriving"
+        return not self.failure, self.failure or "deriving"
 
-    def run(self) -> None:
-        """Derive until `stop`. Raises `StoreError` where waiting does not help."""
-        told = ""
-        while not self._stop.is_set():
-            try:
-                with connect(self._config.database_url, service="keeper") as connection:
-                    check_schema(connection)
-                    self._serve(connection)
-            except DatabaseUnreachable as error:
-                self._failure = str(error)
-            except psycopg.Error as error:
-                if not is_temporary(error):
-                    log.exception("the log could not be derived from; trying again")
-                self._failure = str(error).strip() or type(error).__name__
-            if self._failure and self._failure != told and not self._stop.is_set():
-                log.warning("the database is away: %s; nothing is lost meanwhile", self._failure)
-                told = self._failure
-            self._stop.wait(1)
-
-    def _serve(self, connection: Connection[Any]) -> None:
-        self._failure = ""
+    def serve(self, connection: Connection[Any]) -> None:
+        """Derive over this connection until it breaks or `stop` is set."""
+        self.failure = ""
         while not self._stop.is_set():
             if self.derive(connection) < _BATCHES:
                 self._idle(connection)

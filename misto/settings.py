@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     rules_dir: Path | None = Field(
         default=None, description="Folder with the city's own rules; a rule of the same id replaces the shipped one"
     )
+    rules_worker: str = Field(
+        default="", description="Name of this rules worker where people see it; empty for the host and the process"
+    )
     time_zone: str = Field(default="Europe/Kyiv", description="Zone of devices that send local times without a zone")
     board_host: str = Field(default="127.0.0.1", description="Address that the board listens on")
     board_port: int = Field(default=8080, ge=0, le=65_535, description="Port of the board")

@@ -11,3 +11,6 @@ LAG_BATCHES = Gauge("misto_rules_log_lag_batches", "Batches of the reading log t
 LAG_SECONDS = Gauge("misto_rules_log_lag_seconds", "Age of the oldest batch that is not judged yet")
 OPEN_ALERTS = Gauge("misto_rules_open_alerts", "Alerts that are firing")
 KEYS = Gauge("misto_rules_keys", "Pairs of rule and point that are watched")
+PARTITIONS = Gauge("misto_rules_partitions", "Partitions of the points that this worker holds")
+TAKEN = Counter("misto_rules_partitions_taken_total", "Partitions that this worker has taken")
+FENCED = Counter("misto_rules_fenced_total", "Writes refused because another worker had taken the points meanwhile")

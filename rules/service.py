@@ -1,40 +1,45 @@
-"""The rules process: reading log in, alerts out, states and cursor in the same transaction."""
+"""The rules process: reading log in, alerts out, states and place in the log in the same transaction.
+
+Several of them share the points (docs/operations.md, "Several rules workers"). What the log brings is worked out first
+and written afterwards, in a transaction that begins at the fence: a worker that has lost its points writes nothing.
+"""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import psycopg
+import numpy as np
+import numpy.typing as npt
 from psycopg import Connection
 
 from rules import metrics
 from rules.engine import Decided, Engine, Machine
+from rules.leases import LEASE_S, Partition, groups
+from rules.membership import Membership
 from rules.model import Rule
+from rules.record import change_of
 from rules.refold import Open, refold, relisten
 from rules.step import Reading
-from rules.text import Place, tell
 from store import alerts
-from store.alerts import Change, PointInfo
-from store.connection import connect
-from store.errors import DatabaseUnreachable, is_temporary
-from store.migrate import check_schema
-from store.reading_log import advance, has_read, lag, read_batches
+from store.alerts import PointInfo
+from store.reading_log import BEGINNING, Position, lag_after, read_after
 from store.registry import REGISTRY_CHANNEL
+from store.rules_leases import Fenced, fence, move
 from store.service_state import beat, last_beat
+from store.serving import DatabaseService
 
-log = logging.getLogger("misto.rules")
-
-READER = "rules"
 _BATCHES = 20
 _POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
 _TICK_S = 1.0
+_TEND_S = 1.0
 _BEAT_S = 5.0
 #: Without a heartbeat of ingest for this long nobody knows whether silence is the device's.
 _BLIND_AFTER = timedelta(seconds=30)
@@ -43,101 +48,133 @@ _OUTAGES_BACK = timedelta(days=14)
 
 @dataclass(frozen=True)
 class RulesConfig:
-    """Everything that the rules process is told."""
+    """Everything that the rules process is told. `worker`: its name, for people."""
 
     database_url: str
     rules: list[Rule]
     time_zone: str
     worker: str = "rules"
+    lease_s: float = LEASE_S
 
 
-class RulesService:
+class RulesService(DatabaseService):
     """Runs until `stop` is set."""
 
     def __init__(self, config: RulesConfig, stop: threading.Event) -> None:
+        super().__init__(config.database_url, stop, service="rules")
         self._config = config
-        self._stop = stop
         self._zone = ZoneInfo(config.time_zone)
         self._started_at = datetime.now(UTC)
-        self._engine = Engine(config.rules)
-        self._failure = "it has not connected to the database yet"
+        self._membership = Membership(config.database_url, config.worker, config.rules, config.lease_s)
+        self._forget()
         self._ticked = self._beaten = 0.0
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
-        return not self._failure, self._failure or f"{len(self._engine.machines)} pairs of rule and point are watched"
+        watched = f"{len(self._engine.machines)} pairs of rule and point are watched"
+        return not self.failure, self.failure or self._membership.waits or watched
 
-    def run(self) -> None:
-        """Judge until `stop`. Raises `StoreError` where waiting does not help."""
-        told = ""
-        while not self._stop.is_set():
-            try:
-                with connect(self._config.database_url, service="rules") as connection:
-                    check_schema(connection)
-                    self._serve(connection)
-            except DatabaseUnreachable as error:
-                self._failure = str(error)
-            except psycopg.Error as error:
-                if not is_temporary(error):
-                    log.exception("a batch could not be judged; trying again")
-                self._failure = str(error).strip() or type(error).__name__
-            if self._failure and self._failure != told and not self._stop.is_set():
-                log.warning("the database is away: %s; nothing is lost meanwhile", self._failure)
-                told = self._failure
-            self._stop.wait(1)
-
-    def _serve(self, connection: Connection[Any]) -> None:
-        """Work over one connection until it breaks or `stop`. All state is read anew: a broken commit leaves none."""
-        self._engine = Engine(self._config.rules)
-        with connection.transaction():
-            for rule in self._config.rules:
-                alerts.save_rule(connection, rule.id, rule.hash, rule.definition)
-            closed = alerts.drop_states(connection, [rule.id for rule in self._config.rules])
-            self._take_points(connection)
-        if closed:
-            log.info("%d open alerts closed, for their rules are no longer in force", closed)
+    def serve(self, connection: Connection[Any]) -> None:
+        """Judge over this connection until it breaks or `stop` is set."""
+        self._forget()
         connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
         connection.commit()
-        log.info("%d rules watch %d pairs of rule and point", len(self._config.rules), len(self._engine.machines))
-        self._failure = ""
-        while not self._stop.is_set():
-            caught_up = self._judge(connection)
-            if caught_up:
-                self._clock(connection)
-                if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
-                    with connection.transaction():
-                        self._take_points(connection)
-                connection.commit()
-            self._beat(connection, caught_up)
+        with self._membership.on(connection):
+            while not self._stop.is_set():
+                try:
+                    self._work(connection)
+                    self.failure = ""
+                except Fenced:
+                    metrics.FENCED.inc()
+                    self._log.warning("another worker has taken over points of this one, which did not move for long")
+                    self._forget()
 
-    def _take_points(self, connection: Connection[Any]) -> None:
-        saved = {(row[0], row[1]): (row[2], row[3]) for row in alerts.load_states(connection)}
-        anew = self._engine.set_points(alerts.load_points(connection), saved)
-        closed = alerts.drop_unwatched(connection, self._engine.machines)
+    def _forget(self) -> None:
+        """Hold nothing: what was worked out and not written is gone, what is held is read anew."""
+        self._engine = Engine(self._config.rules)
+        self._held: dict[int, Partition] = {}
+        self._points: dict[int, list[PointInfo]] = {}
+        self._masks: dict[frozenset[int], npt.NDArray[np.bool_]] = {}
+        self._tended = float("-inf")
+        metrics.PARTITIONS.set(0)
+
+    def _work(self, connection: Connection[Any]) -> None:
+        if time.monotonic() - self._tended > _TEND_S:
+            self._tended = time.monotonic()
+            self._hold(connection, self._membership.tend(connection))
+        if self._judge(connection):
+            self._clock(connection)
+            if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
+                self._take_points(connection, set(self._held))
+            connection.commit()
+        self._beat(connection)
+
+    def _hold(self, connection: Connection[Any], held: dict[int, Partition]) -> None:
+        """Watch the points of these partitions and no others."""
+        kept = {number for number, one in self._held.items() if number in held and held[number].token == one.token}
+        new = held.keys() - kept
+        if len(kept) < len(self._held):
+            self._points = {number: self._points[number] for number in kept}
+            self._engine.set_points(chain.from_iterable(self._points.values()), {})
+            self._masks.clear()
+        changed = bool(new) or len(kept) < len(self._held)
+        self._held = {number: self._held[number] if number in kept else one for number, one in held.items()}
+        if new:
+            self._take_points(connection, new)
+        metrics.PARTITIONS.set(len(held))
+        if changed:
+            metrics.TAKEN.inc(len(new))
+            pairs = len(self._engine.machines)
+            self._log.info(
+                "%d of the partitions held, %d of them new: %d pairs of rule and point", len(held), len(new), pairs
+            )
+
+    def _take_points(self, connection: Connection[Any], partitions: Collection[int]) -> None:
+        """Read the points of these partitions, and the states of those that are not watched yet."""
+        self._masks.clear()
+        self._points |= alerts.load_partitions(connection, partitions)
+        saved = alerts.load_states(connection, partitions)
+        connection.commit()
+        anew = self._engine.set_points(chain.from_iterable(self._points.values()), saved)
+        theirs = {point.point_id for number in partitions for point in self._points[number]}
+        watched = [key for key in self._engine.machines if key[1] in theirs]
+        with connection.transaction():
+            fence(connection, self._tokens(partitions))
+            closed = alerts.drop_unwatched(connection, partitions, watched)
         if closed:
-            log.info("%d open alerts closed, for their points are no longer watched", closed)
-        self._begin_anew(connection, anew)
+            self._log.info("%d open alerts closed, for their points are no longer watched", closed)
+        for decided in self._begin_anew(connection, anew):
+            self._write(connection, decided, self._tokens(partitions))
         metrics.KEYS.set(len(self._engine.machines))
 
-    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> None:
-        """Let new and changed rules, and rules at new points, know what is stored already."""
+    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> Iterator[list[Decided]]:
+        """Let new and changed rules, and rules at new points, know what is stored already; what came of it, some
+        points at a time."""
+        if not machines:
+            return
         opened = {
             key: Open(_us(breached_at), _us(fired_at))
             for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
         }
         heard = alerts.last_received(connection)
+        connection.commit()
         now = datetime.now(UTC)
-        decided: list[Decided] = []
         by_rule: dict[str, list[Machine]] = {}
         for machine in machines:
             by_rule.setdefault(machine.rule.id, []).append(machine)
         # Before the first batch is judged, all that is stored is still in the log.
-        begun = has_read(connection, READER)
+        begun = {
+            point.point_id
+            for number, one in self._held.items()
+            if one.position != BEGINNING
+            for point in self._points[number]
+        }
         for rule_id, its in by_rule.items():
             rule = self._engine.rules[rule_id]
             for start in range(0, len(its), _POINTS_AT_ONCE):
                 chunk = its[start : start + _POINTS_AT_ONCE]
-                readings = self._stored(connection, rule, chunk, now) if begun else {}
+                readings = self._stored(connection, rule, [one for one in chunk if one.point.point_id in begun], now)
+                decided: list[Decided] = []
                 for machine in chunk:
                     point_id, interval_s = machine.point.point_id, machine.point.interval_s
                     its_open = opened.get((rule_id, point_id))
@@ -148,15 +185,14 @@ class RulesService:
                         state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open)
                     self._engine.replace_state(machine, state)
                     decided += [Decided(rule, machine.point, transition) for transition in made]
-        self._write(connection, decided)
-        alerts.save_states(connection, self._engine.take_changed())
+                yield decided
 
     def _stored(
         self, connection: Connection[Any], rule: Rule, machines: list[Machine], now: datetime
     ) -> dict[int, list[Reading]]:
         """Good readings within the rule's memory, by point and time."""
         metric_ids = rule.when.metric_ids()
-        if not metric_ids:
+        if not metric_ids or not machines:
             return {}
         memory_s = max(rule.memory_s(machine.point.interval_s) for machine in machines)
         readings: dict[int, list[Reading]] = {}
@@ -164,94 +200,120 @@ class RulesService:
         since = now - timedelta(seconds=memory_s)
         for point_id, time_us, metric_id, value in alerts.readings_of(connection, point_ids, metric_ids, since):
             readings.setdefault(point_id, []).append(Reading(time_us, metric_id, value))
+        connection.commit()
         return readings
 
     def _judge(self, connection: Connection[Any]) -> bool:
-        """Judge the next batches; True if the log's end is reached."""
-        with connection.transaction():
-            batches = read_batches(connection, READER, _BATCHES)
-            judged = 0
-            for batch in batches:
-                decided, count = self._engine.fold(batch)
-                judged += count
-                self._write(connection, decided)
-            if batches:
-                alerts.save_states(connection, self._engine.take_changed())
-                advance(connection, READER, batches[-1])
+        """Judge the next batches; True if the log's end is reached with all that is held.
+
+        Partitions that were taken over stand elsewhere in the log until they have caught up with the others.
+        """
+        caught_up = True
+        behind: list[Partition] = []
+        places = groups(self._held)
+        for index, (position, there) in enumerate(places):
+            # Who has come here meanwhile goes on together with those who were here.
+            partitions = [self._held[one.number] for one in behind] + there
+            until = places[index + 1][0] if index + 1 < len(places) else None
+            more = self._judge_group(connection, position, partitions, until)
+            behind = [] if more else partitions
+            caught_up &= not more
+        return caught_up
+
+    def _judge_group(
+        self, connection: Connection[Any], position: Position, partitions: list[Partition], until: Position | None
+    ) -> bool:
+        """Judge the next batches, none after `until`; True if there may be more of them."""
+        batches = read_after(connection, position, _BATCHES, until)
+        connection.commit()
+        more = len(batches) == _BATCHES
+        reached = batches[-1].position if batches and (more or until is None) else until
+        if reached is None:
+            return False
+        wanted = self._mask(frozenset(one.number for one in partitions))
+        decided: list[Decided] = []
+        judged = 0
+        for batch in batches:
+            made, count = self._engine.fold(batch.of_points(wanted))
+            decided += made
+            judged += count
+        self._write(connection, decided, [(one.number, one.token) for one in partitions], reached)
+        for one in partitions:
+            self._held[one.number] = one._replace(position=reached)
         metrics.READINGS.inc(judged)
         metrics.LATE_UNJUDGED.inc(self._engine.late_unjudged)
         self._engine.late_unjudged = 0
-        return len(batches) < _BATCHES
+        return more
+
+    def _mask(self, partitions: frozenset[int]) -> npt.NDArray[np.bool_]:
+        """Which points are in these partitions, by id; False at the end, for all ids beyond."""
+        if partitions not in self._masks:
+            ids = [point.point_id for number in partitions for point in self._points[number]]
+            wanted = np.zeros(max(ids, default=0) + 2, np.bool_)
+            wanted[ids] = True
+            self._masks[partitions] = wanted
+        return self._masks[partitions]
 
     def _clock(self, connection: Connection[Any]) -> None:
-        if time.monotonic() - self._ticked < _TICK_S:
+        if time.monotonic() - self._ticked < _TICK_S or not self._held:
             return
         self._ticked = time.monotonic()
         now = datetime.now(UTC)
+        heard = last_beat(connection, "ingest")
+        blind = heard is None or now - heard > _BLIND_AFTER
+        outages = [(_us(down), _us(up)) for down, up in alerts.outages(connection, now - _OUTAGES_BACK)]
+        # While another transaction is open, batches may be stored that the log does not show yet: what they bring
+        # was received, and the clock must not overtake it.
+        waiting = lag_after(connection, self._hindmost())
+        connection.commit()
+        judged_until_us = _us(now) - round(waiting.age_s * 1e6)
+        decided = self._engine.tick(judged_until_us, outages, blind)
+        self._write(connection, decided, self._tokens(self._held))
+
+    def _write(
+        self,
+        connection: Connection[Any],
+        decided: Sequence[Decided],
+        held: Sequence[tuple[int, int]],
+        position: Position | None = None,
+    ) -> None:
+        """Write what was decided for these partitions and every state that changed, and move on to `position`."""
+        changes = [change_of(one, self._zone) for one in decided]
+        states = self._engine.take_changed()
+        if not changes and not states and position is None:
+            return
         with connection.transaction():
-            heard = last_beat(connection, "ingest")
-            blind = heard is None or now - heard > _BLIND_AFTER
-            outages = [(_us(down), _us(up)) for down, up in alerts.outages(connection, now - _OUTAGES_BACK)]
-            # While another transaction is open, batches may be stored that the log does not show yet: what they bring
-            # was received, and the clock must not overtake it.
-            waiting = lag(connection, READER)
-            judged_until_us = _us(now) - round(waiting.age_s * 1e6)
-            decided = self._engine.tick(judged_until_us, outages, blind)
-            self._write(connection, decided)
-            alerts.save_states(connection, self._engine.take_changed())
+            if position is None:
+                fence(connection, held)
+            else:
+                move(connection, held, position)
+            for change in changes:
+                alerts.write_change(connection, change)
+            alerts.save_states(connection, states)
+        for change in changes:
+            metrics.TRANSITIONS.labels(change.kind).inc()
 
-    def _write(self, connection: Connection[Any], decided: list[Decided]) -> None:
-        for one in decided:
-            alerts.write_change(connection, self._change(one))
-            metrics.TRANSITIONS.labels(one.transition.kind).inc()
-
-    def _change(self, one: Decided) -> Change:
-        texts: dict[str, str] = {}
-        for language in ("en", "uk"):
-            told = tell(one.rule, language, _place(one.point, language), one.transition, self._zone)
-            texts |= {
-                f"title_{language}": told.title,
-                f"sentence_{language}": told.sentence,
-                f"advice_{language}": told.advice,
-            }
-        transition = one.transition
-        evidence = {"value": transition.value, "limit": transition.limit, "when": one.rule.definition["when"]}
-        return Change(
-            kind=transition.kind,
-            rule_id=one.rule.id,
-            rule_hash=one.rule.hash,
-            point_id=one.point.point_id,
-            severity=one.rule.severity,
-            breached_at=datetime.fromtimestamp(transition.breached_us / 1e6, UTC),
-            event_at=datetime.fromtimestamp(transition.event_us / 1e6, UTC),
-            reason=transition.reason,
-            value=transition.value,
-            texts=texts,
-            evidence=evidence,
-        )
-
-    def _beat(self, connection: Connection[Any], caught_up: bool) -> None:
+    def _beat(self, connection: Connection[Any]) -> None:
         if time.monotonic() - self._beaten < _BEAT_S:
             return
         self._beaten = time.monotonic()
         with connection.transaction():
-            behind = lag(connection, READER)
-            metrics.LAG_BATCHES.set(behind.batches)
-            metrics.LAG_SECONDS.set(behind.age_s if behind.batches else 0)
+            batches, age_s = 0, 0.0
+            if self._held:
+                behind = lag_after(connection, self._hindmost())
+                batches, age_s = behind.batches, behind.age_s
+            metrics.LAG_BATCHES.set(batches)
+            metrics.LAG_SECONDS.set(age_s if batches else 0)
             metrics.OPEN_ALERTS.set(alerts.open_alerts(connection))
-            beat(connection, "rules", self._config.worker, self._started_at, {"behind_batches": behind.batches})
+            info = {"behind_batches": batches, "partitions": len(self._held)}
+            beat(connection, "rules", self._config.worker, self._started_at, info)
+
+    def _hindmost(self) -> Position:
+        return min(one.position for one in self._held.values())
+
+    def _tokens(self, partitions: Iterable[int]) -> list[tuple[int, int]]:
+        return [(number, self._held[number].token) for number in partitions]
 
 
 def _us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
-
-
-def _place(point: PointInfo, language: str) -> Place:
-    uk = language == "uk"
-    return Place(
-        point=point.name_uk if uk else point.name_en,
-        site=point.site_name_uk if uk else point.site_name_en,
-        address=(point.address_uk if uk else point.address_en) or "",
-        fraction=point.fraction,
-        contractor=(point.contractor_name_uk if uk else point.contractor_name_en) or "",
-    )

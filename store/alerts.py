@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import dict_row
+from pydantic_core import to_json
 
 from store.queries import sql
 
@@ -44,6 +45,15 @@ def load_points(connection: Connection[Any]) -> list[PointInfo]:
         return [PointInfo(**row) for row in cursor.execute(sql("alerts.points"))]
 
 
+def load_partitions(connection: Connection[Any], partitions: Iterable[int]) -> dict[int, list[PointInfo]]:
+    """Those of `load_points` that are in these partitions, by partition."""
+    points: dict[int, list[PointInfo]] = {partition: [] for partition in partitions}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        for row in cursor.execute(sql("alerts.points_of_partitions"), {"partitions": list(points)}):
+            points[row.pop("partition")].append(PointInfo(**row))
+    return points
+
+
 def last_received(connection: Connection[Any]) -> dict[int, datetime]:
     """When each point's device was last heard."""
     return dict(connection.execute(sql("alerts.last_received")).fetchall())
@@ -56,9 +66,12 @@ def save_rule(connection: Connection[Any], rule_id: str, rule_hash: str, definit
     )
 
 
-def load_states(connection: Connection[Any]) -> list[tuple[str, int, str, dict[str, Any]]]:
-    """(rule_id, point_id, rule_hash, state) of everything kept."""
-    return connection.execute(sql("alerts.load_states")).fetchall()
+def load_states(
+    connection: Connection[Any], partitions: Iterable[int]
+) -> dict[tuple[str, int], tuple[str, dict[str, Any]]]:
+    """(rule_id, point_id) → (rule_hash, state) of everything kept for the points of these partitions."""
+    rows = connection.execute(sql("alerts.load_states"), {"partitions": list(partitions)})
+    return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
 
 def save_states(connection: Connection[Any], states: Iterable[tuple[str, int, str, Mapping[str, Any]]]) -> None:
@@ -71,7 +84,8 @@ def save_states(connection: Connection[Any], states: Iterable[tuple[str, int, st
                 "rule_ids": [row[0] for row in rows],
                 "point_ids": [row[1] for row in rows],
                 "rule_hashes": [row[2] for row in rows],
-                "states": [json.dumps(row[3], separators=(",", ":")) for row in rows],
+                # Six times as fast as the standard library's, and it is much of what the rules do.
+                "states": [to_json(row[3], inf_nan_mode="constants").decode() for row in rows],
             },
         )
 
@@ -82,10 +96,15 @@ def drop_states(connection: Connection[Any], rule_ids_in_force: Sequence[str]) -
     return connection.execute(sql("alerts.close_removed"), {"rule_ids": list(rule_ids_in_force)}).rowcount
 
 
-def drop_unwatched(connection: Connection[Any], watched: Iterable[tuple[str, int]]) -> int:
-    """Forget the states of all (rule_id, point_id) but these, and close their alerts. Returns how many were open."""
+def drop_unwatched(connection: Connection[Any], partitions: Iterable[int], watched: Iterable[tuple[str, int]]) -> int:
+    """Forget the states of all (rule_id, point_id) of these partitions but those that are watched, and close their
+    alerts. Returns how many were open."""
     pairs = list(watched)
-    parameters = {"rule_ids": [pair[0] for pair in pairs], "point_ids": [pair[1] for pair in pairs]}
+    parameters = {
+        "partitions": list(partitions),
+        "rule_ids": [pair[0] for pair in pairs],
+        "point_ids": [pair[1] for pair in pairs],
+    }
     connection.execute(sql("alerts.drop_unwatched_states"), parameters)
     return connection.execute(sql("alerts.close_unwatched"), parameters).rowcount
 

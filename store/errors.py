@@ -31,8 +31,8 @@ class MigrationError(StoreError):
 _TEMPORARY_CLASSES = frozenset({"08", "40", "53", "55", "57", "58"})
 
 # 25006: the server is read-only, as a standby is until it is promoted. 42501: a right that an administrator grants.
-# 42P01: a table that a migration is about to make.
-_TEMPORARY_STATES = frozenset({"25006", "42501", "42P01"})
+# 42P01: a table that a migration is about to make. 25P03: the session stood still in a transaction and was ended.
+_TEMPORARY_STATES = frozenset({"25006", "25P03", "42501", "42P01"})
 
 
 # 22 bad data, 23 constraint, 54 too long or too complex: the fault of a row, so the other rows of its batch may pass.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,17 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 
 from store.queries import sql
+
+
+class Position(NamedTuple):
+    """A place in the log: behind the batch of this transaction and number."""
+
+    xid: int
+    seq: int
+
+
+#: Before the first batch.
+BEGINNING = Position(0, 0)
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,36 @@ class LogBatch:
     def __len__(self) -> int:
         return len(self.times_us)
 
+    @property
+    def position(self) -> Position:
+        """The place behind this batch."""
+        return Position(self.xid, self.seq)
 
-def read_batches(connection: Connection[Any], reader: str, limit: int) -> list[LogBatch]:
-    """The next batches after `reader`'s cursor, at most `limit`. The cursor stays where it is."""
+    def of_points(self, wanted: npt.NDArray[np.bool_]) -> LogBatch:
+        """The readings of some points. `wanted` goes by point id; its last entry holds for all ids beyond."""
+        here = wanted[np.minimum(self.point_ids, len(wanted) - 1)]
+        return replace(
+            self, times_us=self.times_us[here], point_ids=self.point_ids[here], metric_ids=self.metric_ids[here],
+            values=self.values[here], qualities=self.qualities[here],
+        )  # fmt: skip
+
+
+def read_after(
+    connection: Connection[Any], position: Position, limit: int, until: Position | None = None
+) -> list[LogBatch]:
+    """The next batches after `position`, at most `limit`, and none after `until`."""
+    parameters = {"xid": position.xid, "seq": position.seq, "limit": limit}
+    until_xid, until_seq = until if until is not None else (None, None)
     with connection.cursor(binary=True) as cursor:
         for oid, code in _ARRAYS.items():
             cursor.adapters.register_loader(oid, _array_loader(code))
-        cursor.execute(sql("reading_log.read"), {"reader": reader, "limit": limit})
+        cursor.execute(sql("reading_log.read"), parameters | {"until_xid": until_xid, "until_seq": until_seq})
         return [LogBatch(*row) for row in cursor.fetchall()]
+
+
+def read_batches(connection: Connection[Any], reader: str, limit: int) -> list[LogBatch]:
+    """The next batches after `reader`'s cursor, at most `limit`. The cursor stays where it is."""
+    return read_after(connection, position_of(connection, reader), limit)
 
 
 def advance(connection: Connection[Any], reader: str, batch: LogBatch) -> None:
@@ -47,9 +80,10 @@ def advance(connection: Connection[Any], reader: str, batch: LogBatch) -> None:
     connection.execute(sql("reading_log.advance"), {"reader": reader, "xid": batch.xid, "seq": batch.seq})
 
 
-def has_read(connection: Connection[Any], reader: str) -> bool:
-    """Whether `reader` has ever moved its cursor."""
-    return connection.execute(sql("reading_log.cursor"), {"reader": reader}).fetchone() is not None
+def position_of(connection: Connection[Any], reader: str) -> Position:
+    """How far `reader` has read; that of the rules is their slowest partition's."""
+    row = connection.execute(sql("reading_log.position"), {"reader": reader}).fetchone()
+    return Position(*row) if row is not None else BEGINNING
 
 
 @dataclass(frozen=True)
@@ -62,7 +96,12 @@ class LogLag:
 
 def lag(connection: Connection[Any], reader: str) -> LogLag:
     """How far `reader` is behind."""
-    row = connection.execute(sql("reading_log.lag"), {"reader": reader}).fetchone()
+    return lag_after(connection, position_of(connection, reader))
+
+
+def lag_after(connection: Connection[Any], position: Position) -> LogLag:
+    """How far a reader at `position` is behind."""
+    row = connection.execute(sql("reading_log.lag"), position._asdict()).fetchone()
     assert row is not None
     return LogLag(row[0], row[1])
 

@@ -63,6 +63,13 @@ class Process:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def pause(self) -> None:
+        """Stand still, as a machine without time or memory does."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self, wait_s: float = 30) -> int:
         """SIGTERM; returns the exit status."""
         if self._process.poll() is None:

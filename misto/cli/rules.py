@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +32,8 @@ def run() -> None:
     set_up_logging(settings.log_level)
     rules = rules_in_force(settings.rules_dir)
     stop = stop_on_signals()
-    service = RulesService(RulesConfig(settings.database_url, rules, settings.time_zone), stop)
+    worker = settings.rules_worker or f"{socket.gethostname()}:{os.getpid()}"
+    service = RulesService(RulesConfig(settings.database_url, rules, settings.time_zone, worker), stop)
     tune_collector()
     with health_server(settings.metrics_host, settings.rules_metrics_port, service.health):
         service.run()

@@ -3,6 +3,13 @@ SELECT point_id, code, kind, interval_s, fraction, labels, name_en, name_uk, sit
        address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
 FROM point_place;
 
+-- name: points_of_partitions
+SELECT rules_partition_of(point_id) AS partition,
+       point_id, code, kind, interval_s, fraction, labels, name_en, name_uk, site_id, site_name_en, site_name_uk,
+       address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
+FROM point_place
+WHERE rules_partition_of(point_id) = ANY (%(partitions)s);
+
 -- name: last_received
 SELECT a.point_id, max(s.last_received_at)
 FROM device_status AS s JOIN assignment AS a USING (device_id)
@@ -14,7 +21,8 @@ INSERT INTO rule_version (rule_hash, rule_id, definition) VALUES (%(rule_hash)s,
 ON CONFLICT (rule_hash) DO NOTHING;
 
 -- name: load_states
-SELECT rule_id, point_id, rule_hash, state FROM rule_state;
+SELECT rule_id, point_id, rule_hash, state FROM rule_state
+WHERE rules_partition_of(point_id) = ANY (%(partitions)s);
 
 -- name: save_states
 INSERT INTO rule_state (rule_id, point_id, rule_hash, state)
@@ -28,13 +36,14 @@ DELETE FROM rule_state WHERE rule_id <> ALL (%(rule_ids)s);
 
 -- name: drop_unwatched_states
 DELETE FROM rule_state AS s
-WHERE NOT EXISTS (SELECT FROM unnest(%(rule_ids)s::text[], %(point_ids)s::integer[]) AS w (rule_id, point_id)
+WHERE rules_partition_of(s.point_id) = ANY (%(partitions)s)
+  AND NOT EXISTS (SELECT FROM unnest(%(rule_ids)s::text[], %(point_ids)s::integer[]) AS w (rule_id, point_id)
                   WHERE (w.rule_id, w.point_id) = (s.rule_id, s.point_id));
 
 -- name: close_unwatched
 WITH closed AS (
     UPDATE alert_episode AS e SET state = 'resolved', resolved_at = now(), closed_decided_at = now()
-    WHERE e.state = 'firing'
+    WHERE e.state = 'firing' AND rules_partition_of(e.point_id) = ANY (%(partitions)s)
       AND NOT EXISTS (SELECT FROM unnest(%(rule_ids)s::text[], %(point_ids)s::integer[]) AS w (rule_id, point_id)
                       WHERE (w.rule_id, w.point_id) = (e.rule_id, e.point_id))
     RETURNING episode_id, severity

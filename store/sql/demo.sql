@@ -20,5 +20,5 @@ SELECT (SELECT count(*) FROM (SELECT DISTINCT point_id, time FROM readings WHERE
        (SELECT count(*) FROM alert_episode WHERE state = 'firing'),
        (SELECT count(*)
         FROM reading_log AS l CROSS JOIN (VALUES ('rules'), ('keeper')) AS r (reader)
-        LEFT JOIN log_cursor AS c USING (reader)
+        LEFT JOIN log_position AS c USING (reader)
         WHERE (l.xid, l.seq) > (coalesce(c.xid, '0'::xid8), coalesce(c.seq, 0)));

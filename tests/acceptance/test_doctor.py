@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
 from misto.runtime import MosquittoServer
+from store.rules_leases import change_hands, partitions, put_in_force, register
 from store.service_state import beat
 from tests.cities import bins, found
 from tests.processes import environment
@@ -34,6 +36,7 @@ def test_everything_is_well(database_url: str, database: psycopg.Connection, own
     assert now is not None
     for service in ("ingest", "rules", "keeper", "board"):
         beat(database, service, service, now[0], {})
+    hold_all(database, "one")
     database.execute(
         "INSERT INTO device_status (device_id, last_received_at) SELECT device_id, now() FROM device LIMIT 1"
     )
@@ -41,6 +44,29 @@ def test_everything_is_well(database_url: str, database: psycopg.Connection, own
     assert status == 0
     levels = {line.split(":")[0] for lines in said.values() for line in lines}
     assert levels == {"ok"}, said
+
+
+def hold_all(database: psycopg.Connection, name: str, rules_hash: str = "h") -> None:
+    """A worker on this connection that holds every partition."""
+    worker_id, _ = register(database, name, rules_hash, 60, None)
+    put_in_force(database, rules_hash)
+    assert len(change_hands(database, worker_id, [(one[0], one[2]) for one in partitions(database)])) == 64
+
+
+def test_who_judges_what(database_url: str, database: psycopg.Connection, own_mosquitto: MosquittoServer) -> None:
+    found(database, bins(2))
+    beat(database, "rules", "one", datetime.now(UTC), {})
+    settings = {"database_url": database_url, "mqtt_url": own_mosquitto.url}
+    assert doctor(**settings)[1]["rules"] == [
+        "wrong: 64 of 64 partitions of the points are judged by nobody; workers: none"
+    ]
+    hold_all(database, "older", "old")
+    assert doctor(**settings)[1]["rules"] == ["ok: partitions by worker: older (64)"]
+    hold_all(database, "newer", "new")
+    assert doctor(**settings)[1]["rules"] == [
+        "ok: partitions by worker: older (0), newer (64)",
+        "warning: the worker older has other rules than those in force and waits",
+    ]
 
 
 def test_everything_is_down() -> None:

@@ -114,3 +114,22 @@ def test_promtool_accepts_the_files() -> None:
 def test_the_broker_s_start_is_a_right_shell_script(name: str) -> None:
     done = subprocess.run(["sh", "-n", str(DEPLOY / "mosquitto" / name)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("instance", "command"),
+    [
+        ("rules", "rules run"),
+        ("rules-2", "rules run"),
+        ("ingest", "ingest"),
+        ("ingest-2", "ingest"),
+        ("board", "board"),
+    ],
+)
+def test_the_unit_starts_every_service_and_more_workers_of_it(instance: str, command: str) -> None:
+    unit = (DEPLOY / "systemd" / "misto@.service").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    line = line.replace("%i", instance).replace("$$", "$").replace("%%", "%").replace("/opt/misto/bin/misto", "echo")
+    shell, option, script = re.fullmatch(r"(\S+) (-c) '(.*)'", line).groups()  # type: ignore[union-attr]
+    done = subprocess.run([shell, option, script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == command
