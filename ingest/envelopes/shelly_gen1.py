@@ -50,8 +50,17 @@ _SENSOR: dict[str, Target] = {
     "temperature": ("temperature_c", 1),
     "humidity": ("humidity_pct", 1),
     "battery": ("battery_pct", 1),
+    "lux": ("illuminance_lx", 1),
+    "concentration": ("gas_concentration_ppm", 1),
+    "flood": ("water_leak", 1),
+    "smoke": ("on_fire", 1),
+    "state": ("contact_open", 1),
+    "motion": ("occupied", 1),
 }
-_PLAIN: dict[str, Target] = {"temperature": ("temperature_c", 1), "voltage": ("voltage_v", 1)}
+# A relay's own temperature; sensors send theirs below `sensor`.
+_PLAIN: dict[str, Target] = {"temperature": ("device_temperature_c", 1), "voltage": ("voltage_v", 1)}
+#: What a device has that switches or measures mains power: its temperature is that inside.
+_POWERED = ("relays", "rollers", "lights", "meters", "emeters")
 #: What the sensors of H&T and of the add-on send when they could not measure.
 _FAILED = 999.0
 _MOST_INSTANCES = 8
@@ -141,8 +150,14 @@ def _info(address: str, content: dict[str, Any]) -> list[Uplink | Announcement]:
     for index, meter in [] if content.get("emeters") else _valid(content.get("meters")):
         for key, (metric, divisor) in _METER.items():
             keep(uplink(str(index) if index else ""), metric, meter.get(key), divisor, f"meters.{index}.{key}")
+    inside = any(content.get(name) for name in _POWERED)
     own = {
-        "temperature_c": _celsius(content.get("tmp"), content.get("temperature")),
+        "device_temperature_c" if inside else "temperature_c": _celsius(content.get("tmp"), content.get("temperature")),
+        "illuminance_lx": _part(content, "lux", "value"),
+        "gas_concentration_ppm": _part(content, "concentration", "ppm"),
+        "water_leak": content.get("flood"),
+        "on_fire": content.get("smoke"),
+        "contact_open": _part(content, "sensor", "state"),
         "humidity_pct": _part(content, "hum", "value"),
         "battery_pct": _part(content, "bat", "value"),
         "battery_v": _part(content, "bat", "voltage"),

@@ -12,7 +12,7 @@ A three-phase `em:0` with its `emdata:0` is the device itself. Clamps of single-
 the channels "0", "1" …; of all other components the instance 0 is the device itself and n > 0 the channel "n".
 
 `params.ts` is the time; before the clock is set it counts from the start of the device. Status topics have no time.
-The temperature inside a switch is not kept, a component `temperature:n` is.
+The temperature of a switch is that inside it; a component `temperature:n` is a sensor.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from catalogue.metrics import metrics
 from ingest.clock import parse_time_us
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import number
 
+_CATALOGUE = metrics()
 _ID = re.compile(r"^shelly[a-z0-9]*-[0-9a-f]{6,16}$", re.IGNORECASE)
 _COMPONENT = re.compile(r"^([a-z][a-z0-9_]*):(\d{1,3})$")
 
@@ -42,6 +44,7 @@ _METERED: dict[str, Target] = {
     "freq": ("frequency_hz", 1),
     "aenergy.total": ("energy_kwh", 1000),
     "ret_aenergy.total": ("energy_export_kwh", 1000),
+    "temperature.tC": ("device_temperature_c", 1),
 }
 _FIELDS: dict[str, dict[str, Target]] = {
     **dict.fromkeys(("switch", "pm1", "cover", "light", "rgb", "rgbw", "cct"), _METERED),
@@ -49,6 +52,7 @@ _FIELDS: dict[str, dict[str, Target]] = {
         "total_act_power": ("power_w", 1),
         "total_aprt_power": ("apparent_power_va", 1),
         "total_current": ("current_a", 1),
+        **{f"{phase}_act_power": (f"power_l{n}_w", 1) for n, phase in enumerate("abc", 1)},
         **{f"{phase}_voltage": (f"voltage_l{n}_v", 1) for n, phase in enumerate("abc", 1)},
         **{f"{phase}_current": (f"current_l{n}_a", 1) for n, phase in enumerate("abc", 1)},
         **{f"{phase}_freq": ("frequency_hz", 1) for phase in "abc"},
@@ -72,6 +76,9 @@ _FIELDS: dict[str, dict[str, Target]] = {
     "humidity": {"rh": ("humidity_pct", 1)},
     "devicepower": {"battery.percent": ("battery_pct", 1), "battery.V": ("battery_v", 1)},
     "input": {"counts.total": ("pulse_count", 1)},
+    "illuminance": {"lux": ("illuminance_lx", 1)},
+    "flood": {"alarm": ("water_leak", 1)},
+    "smoke": {"alarm": ("on_fire", 1)},
 }
 # Where a firmware leaves out the total, it is the sum of the three phases.
 _SUMS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -93,11 +100,25 @@ def keep(uplink: Uplink, metric: str, value: object, divisor: float, name: str) 
     if value is None or metric in metrics:
         return
     try:
+        if _CATALOGUE[metric].kind == "state":
+            metrics[metric] = _state(value)
+            return
         if isinstance(value, bool):
             raise ValueError("bool is no number")
         metrics[metric] = number(value) / divisor
     except ValueError as error:
         uplink.problems.append((Reason.BAD_VALUE, f"{name}: {error}"))
+
+
+#: Words of Gen1; Gen2 sends true and false.
+_STATES = {"true": 1.0, "open": 1.0, "1": 1.0, "false": 0.0, "close": 0.0, "closed": 0.0, "0": 0.0}
+
+
+def _state(value: object) -> float:
+    state = _STATES.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
+    if state is None:
+        raise ValueError(f"{str(value)[:40]!r} is neither true nor false")
+    return state
 
 
 def owns_topic(topic: str) -> bool:

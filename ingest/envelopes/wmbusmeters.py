@@ -12,13 +12,14 @@ tamper, battery) say nothing against the values.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from catalogue.metrics import metrics
 from ingest.clock import parse_time_us
-from ingest.envelopes.base import Announcement, Envelope, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import finite, number
 
@@ -40,6 +41,11 @@ _ANY: dict[str, tuple[str, float]] = {
     "current_relative_humidity_rh": ("humidity_pct", 1),
     "pressure_bar": ("pressure_bar", 1),
     "battery_v": ("battery_v", 1),
+    "battery_voltage_v": ("battery_v", 1),
+    "gas_temperature_c": ("temperature_c", 1),
+    "room_temperature_c": ("temperature_c", 1),
+    "carbon_dioxide_ppm": ("co2_ppm", 1),
+    "current_co2_ppm": ("co2_ppm", 1),
 }
 
 _HEAT: dict[str, tuple[str, float]] = {
@@ -102,9 +108,25 @@ _ELECTRICITY: dict[str, tuple[str, float]] = {
             ("current_l{}_a", "current", "a"),
         )
     },
+    **{
+        name.format(phase): (f"power_l{phase}_w", 1000.0)
+        for phase in (1, 2, 3)
+        for name in ("power_l{}_kw", "current_power_consumption_phase{}_kw", "active_power_l{}_kw")
+    },
 }  # fmt: skip
 
 _GAS: dict[str, tuple[str, float]] = dict.fromkeys(("total_m3", "total_volume_m3"), ("gas_m3", 1.0))
+
+#: Drivers of radio modules, whose medium says nothing of what they count.
+_DRIVERS = {"emerlin868": _WATER, "ev200": _WATER}
+#: Pulse inputs: each is a channel of its own.
+_PULSES = {"a_counter": "a", "b_counter": "b"}
+
+#: What is no state of now: registers at a set date, of a past or a running period, of one tariff; extremes; clocks.
+_OTHER_TIMES = re.compile(
+    r"^(target|prev|previous|last|max|min|due|partial|history)_|_(target|tariff_?\d|period|month|year|last_month|last_year)_"
+    r"|_at_(set_)?date_|_(on|operating|error)_time|^(on|operating)_time|_duration_|_period_"
+)
 
 #: What a telegram tells about itself.
 _ABOUT = frozenset(
@@ -146,12 +168,17 @@ def make(zone: ZoneInfo) -> list[Envelope]:
         address = device_address(str(told))
         uplink = Uplink(address, _time_us(content, zone, received_us), metrics={})
         assert uplink.metrics is not None
-        fields = _fields_of(str(content.get("media", "")))
-        unknown = []
+        fields = _DRIVERS.get(str(content.get("meter", ""))) or _fields_of(str(content.get("media", "")))
+        unknown: list[str] = []
+        pulses: list[Uplink] = []
         for name, value in content.items():
             metric, factor = fields.get(name) or _ANY.get(name) or ("", 0.0)
             if not metric:
-                if name not in _ABOUT and isinstance(value, int | float):
+                if name in _PULSES and isinstance(value, int | float) and not isinstance(value, bool):
+                    pulses.append(
+                        Uplink(address, uplink.time_us, metrics={"pulse_count": value}, channel=_PULSES[name])
+                    )
+                elif name not in _ABOUT and isinstance(value, int | float) and not _OTHER_TIMES.search(name):
                     unknown.append(name)
                 continue
             if value is None or metric in uplink.metrics:
@@ -167,7 +194,11 @@ def make(zone: ZoneInfo) -> list[Envelope]:
                 uplink.signal = {"rssi_dbm": number(content["rssi_dbm"])}
             except ValueError as error:
                 uplink.problems.append((Reason.BAD_VALUE, f"rssi_dbm: {error}"))
-        return [uplink]
+        if pulses and not uplink.metrics:
+            return [*pulses]
+        if not uplink.metrics and not unknown and not uplink.problems and not uplink.signal:
+            raise NotAReading("a telegram that tells of other times alone")
+        return [uplink, *pulses]
 
     return [Envelope("wmbusmeters", "wmbusmeters", _owns_topic, _looks_like, decode, rank=10)]
 

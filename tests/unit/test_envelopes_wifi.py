@@ -85,7 +85,11 @@ GEN1 = [
     ("shellies/shellyplug-s-C8/relay/0/energy", "720000", "shellyplug-s-c8", {"energy_kwh": 12}),
     ("shellies/shellyswitch25-55/relay/1/energy", "60", "shellyswitch25-55/1", {"energy_kwh": 0.001}),
     ("shellies/shellyswitch25-55/roller/0/power", "90", "shellyswitch25-55", {"power_w": 90}),
-    ("shellies/shellyswitch25-55/temperature", "51.80", "shellyswitch25-55", {"temperature_c": 51.8}),
+    ("shellies/shellygas-9a/sensor/concentration", "12", "shellygas-9a", {"gas_concentration_ppm": 12}),
+    ("shellies/shellyflood-9a/sensor/flood", "true", "shellyflood-9a", {"water_leak": 1}),
+    ("shellies/shellydw2-9a/sensor/state", "close", "shellydw2-9a", {"contact_open": 0}),
+    ("shellies/shellydw2-9a/sensor/lux", "30", "shellydw2-9a", {"illuminance_lx": 30}),
+    ("shellies/shellyswitch25-55/temperature", "51.80", "shellyswitch25-55", {"device_temperature_c": 51.8}),
     ("shellies/shellyht-7F/sensor/temperature", "21.25", "shellyht-7f", {"temperature_c": 21.25}),
     ("shellies/shellyht-7F/sensor/humidity", "44.5", "shellyht-7f", {"humidity_pct": 44.5}),
     ("shellies/shellyht-7F/sensor/battery", "83", "shellyht-7f", {"battery_pct": 83}),
@@ -207,7 +211,9 @@ def test_gen1_info_of_meters_and_sensors() -> None:
 
 def test_gen1_info_of_what_says_valid_as_text() -> None:
     content = {"meters": [{"power": 0.0, "is_valid": "true"}], "tmp": {"tC": 46.1, "tF": 115, "is_valid": "true"}}
-    assert by_device("shellies/shelly1-9A/info", content) == {"shelly1-9a": {"power_w": 0, "temperature_c": 46.1}}
+    assert by_device("shellies/shelly1-9A/info", content) == {
+        "shelly1-9a": {"power_w": 0, "device_temperature_c": 46.1}
+    }
     valve = {"tmp": {"value": 20.5, "units": "C", "is_valid": True}, "bat": {"value": 99, "voltage": 4.1}}
     assert by_device("shellies/valve/info", valve) == {
         "valve": {"temperature_c": 20.5, "battery_pct": 99, "battery_v": 4.1}
@@ -226,8 +232,9 @@ GEN2 = [
               "n_current": None, "b_voltage": 231.0, "c_voltage": 232.0, "total_act_power": 33.5, "total_current": 0.4,
               "total_aprt_power": 50.0}, "",
      {"power_w": 33.5, "apparent_power_va": 50, "current_a": 0.4, "voltage_l1_v": 230, "voltage_l2_v": 231,
-      "voltage_l3_v": 232, "current_l1_a": 0.1, "frequency_hz": 50}),
-    ("em:0", {"id": 0, "a_act_power": 10.5, "b_act_power": -20, "c_act_power": 30}, "", {"power_w": 20.5}),
+      "voltage_l3_v": 232, "current_l1_a": 0.1, "frequency_hz": 50, "power_l1_w": 10}),
+    ("em:0", {"id": 0, "a_act_power": 10.5, "b_act_power": -20, "c_act_power": 30}, "",
+     {"power_w": 20.5, "power_l1_w": 10.5, "power_l2_w": -20, "power_l3_w": 30}),
     ("emdata:0", {"id": 0, "a_total_act_energy": 1.0, "total_act": 81500.5, "total_act_ret": 250.0}, "",
      {"energy_kwh": 81.5005, "energy_export_kwh": 0.25}),
     ("emdata:0", {"id": 0, "a_total_act_energy": 1000, "b_total_act_energy": 2000.0, "c_total_act_energy": 500}, "",
@@ -242,7 +249,9 @@ GEN2 = [
                   "aenergy": {"total": 1500.0, "by_minute": [900.0, 1.0, 2.0], "minute_ts": 1772443200},
                   "ret_aenergy": {"total": 100.0}}, "/1",
      {"power_w": 8, "voltage_v": 229, "power_factor": 0.5, "frequency_hz": 50.1, "energy_kwh": 1.5,
-      "energy_export_kwh": 0.1}),
+      "energy_export_kwh": 0.1, "device_temperature_c": 40}),
+    ("flood:0", {"id": 0, "alarm": True, "mute": False}, "", {"water_leak": 1}),
+    ("illuminance:0", {"id": 0, "lux": 81, "illumination": "dark"}, "", {"illuminance_lx": 81}),
     ("pm1:0", {"id": 0, "apower": -3.5, "aprtpower": 5.0, "current": 0.2}, "",
      {"power_w": -3.5, "apparent_power_va": 5, "current_a": 0.2}),
     ("temperature:0", {"id": 0, "tC": 19.8, "tF": 67.6}, "", {"temperature_c": 19.8}),
