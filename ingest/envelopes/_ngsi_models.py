@@ -19,6 +19,9 @@ GAUGES: dict[str, tuple[str, str | None]] = {
     "windSpeed": ("wind_speed_ms", "m/s"),
     "precipitation": ("rain_mm", "mm"),
     "solarRadiation": ("irradiance_wm2", "W/m2"),
+    "windDirection": ("wind_direction_deg", "deg"),
+    "illuminance": ("illuminance_lx", "lx"),
+    "weight": ("weight_kg", "kg"),
     "totalActivePower": ("power_w", "W"),
     "totalReactivePower": ("reactive_power_var", "var"),
     "totalApparentPower": ("apparent_power_va", "VA"),
@@ -64,6 +67,9 @@ PHASE_SUMS = {
     "reactiveEnergyImport": ("kvarh", "reactive_energy_kvarh", "totalReactiveEnergyImport"),
 }
 
+#: Maps of phases whose parts are metrics themselves.
+PHASE_PARTS = {"activePower": {f"L{n}": f"power_l{n}_w" for n in (1, 2, 3)}}
+
 #: WasteContainer.status → states it is sure of.
 STATUS: dict[str, dict[str, int]] = {
     "ok": {"tilted": 0, "lid_open": 0},
@@ -83,6 +89,10 @@ CONTROLLED: dict[str, tuple[str, str | None]] = {
     "atmosphericPressure": ("air_pressure_hpa", "hPa"),
     "windSpeed": ("wind_speed_ms", "m/s"),
     "solarRadiation": ("irradiance_wm2", "W/m2"),
+    "windDirection": ("wind_direction_deg", "deg"),
+    "light": ("illuminance_lx", "lx"),
+    "soilMoisture": ("soil_moisture_pct", "%"),
+    "weight": ("weight_kg", "kg"),
     "waterFlow": ("flow_m3h", None),
     "power": ("power_w", "W"),
 }
@@ -123,7 +133,7 @@ IGNORED = frozenset(FACTS) | _set(
     apparentEnergyImport apparentEnergyExport totalApparentEnergyImport totalApparentEnergyExport refTargetDevice
     energyGenerated maxSolarPowerMeasure dataDescriptor minFlow maxFlow persistenceFlowDuration alarmFlowPersistence
     alarmInProgress alarmStopsLeaks alarmTamper alarmWaterQuality acquisitionStageFailure moduleTampered
-    dewPoint feelsLikeTemperature windDirection pressureTendency visibility weatherType illuminance snowHeight
+    dewPoint feelsLikeTemperature pressureTendency visibility weatherType snowHeight
     streamGauge uVIndexMax refPointOfInterest stationCode stationName gustSpeed typeOfLocation airQualityIndex
     """
 )

@@ -158,6 +158,9 @@ class EntityReader:
 
     def _phase_sum(self, attribute: Attribute, time_us: int | None) -> None:
         unit, metric, whole = models.PHASE_SUMS[attribute.name]
+        for phase, part in models.PHASE_PARTS.get(attribute.name, {}).items():
+            if isinstance(attribute.value, dict) and attribute.value.get(phase) is not None:
+                self._add(attribute, time_us, part, attribute.value[phase], unit)
         if whole in self._told:
             return
         if not isinstance(attribute.value, dict):

@@ -47,8 +47,8 @@ _PART = re.compile(rf"^(?P<field>{'|'.join(_METERED)})_(?P<part>a|b|c|l\d|left|r
 _THREE = frozenset({"phase_b", "phase_c"})
 #: Numbers that are no measurement, or that no metric stands for.
 _SETTINGS = frozenset(
-    """linkquality brightness color_temp color_temp_startup position last_seen countdown illuminance illuminance_lux
-    soil_moisture voc voc_index pm1 pm10 pm25 formaldehyd noise device_temperature power_outage_count trigger_count
+    """linkquality brightness color_temp color_temp_startup position last_seen countdown
+    voc voc_index formaldehyd device_temperature power_outage_count trigger_count
     occupancy_timeout detection_interval update_frequency action_duration sensitivity angle angle_x angle_y angle_z
     angle_x_absolute angle_y_absolute strength""".split()  # noqa: SIM905
 )
@@ -150,6 +150,7 @@ def _prepare(fields: dict[str, Any]) -> None:
         return  # it sends the total
     if all(isinstance(value, int | float) for value in phases):
         fields["phases_power"] = phases
+        fields["power_phase_a"] = phases[0]
 
 
 def _general(fields: dict[str, Any]) -> str:
