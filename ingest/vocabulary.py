@@ -63,7 +63,11 @@ def _phrases() -> dict[str, tuple[_Sense, ...]]:
     add("voltage_v", "V", "voltage, mains voltage, grid voltage, line voltage")
     add("current_a", "A", "current, amperage, load current")
     for number, letter in (("1", "a"), ("2", "b"), ("3", "c")):
-        for name, metric, unit in (("voltage", f"voltage_l{number}_v", "V"), ("current", f"current_l{number}_a", "A")):
+        for name, metric, unit in (
+            ("voltage", f"voltage_l{number}_v", "V"),
+            ("current", f"current_l{number}_a", "A"),
+            ("power", f"power_l{number}_w", "W"),
+        ):
             add(
                 metric,
                 unit,
@@ -90,6 +94,21 @@ def _phrases() -> dict[str, tuple[_Sense, ...]]:
     add("wind_speed_ms", "m/s", "wind speed, windspeed")
     add("rain_mm", "mm", "rain, rainfall, precipitation")
     add("irradiance_wm2", "W/m2", "irradiance, solar radiation, solar irradiance, global radiation")
+    add("wind_direction_deg", "deg", "wind direction, winddirection")
+    add("illuminance_lx", "lx", "illuminance, illumination, lux, light level, ambient light")
+    add("soil_moisture_pct", "pct", "soil moisture, soilmoisture")
+    add("pm1_ugm3", "ug/m3", "pm1, pm1 0")
+    add("pm2_5_ugm3", "ug/m3", "pm25, pm2 5")
+    add("pm10_ugm3", "ug/m3", "pm10")
+    add("tvoc_ppb", "ppb", "tvoc ppb")
+    add("sound_level_db", "dB", "noise level, sound level")
+    add("weight_kg", "kg", "weight, net weight")
+    add("water_level_mm", None, "water level")
+    add("water_leak", "1", "water leak, leak, leakage, leak detected, flood")
+    add("contact_open", "1", "door open, window open")
+    add("occupied", "1", "occupancy, occupied, presence")
+    add("on_fire", "1", "smoke, smoke detected, fire")
+    add("device_temperature_c", "degC", "device temperature, internal temperature")
     add(
         "fill_level_pct",
         "pct",

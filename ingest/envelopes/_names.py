@@ -19,6 +19,15 @@ _MEANING = {
     "wind_speed_ms": "windspeed",
     "rain_mm": "rain precipitation rainfall",
     "irradiance_wm2": "irradiance solarradiation solarirradiance",
+    "wind_direction_deg": "winddirection",
+    "illuminance_lx": "illuminance illumination lux ambientlight",
+    "soil_moisture_pct": "soilmoisture",
+    "pm1_ugm3": "pm1",
+    "pm2_5_ugm3": "pm25",
+    "pm10_ugm3": "pm10",
+    "water_leak": "waterleak leakage",
+    "occupied": "occupancy presence",
+    "device_temperature_c": "devicetemperature",
     "fill_level_pct": "filllevel fillinglevel fillpct fillpercent fillpercentage filllevelpercent fillinglvl",
     "distance_mm": "distance",
     "tilt_deg": "tiltangle",
@@ -41,6 +50,7 @@ _MEANING = {
     "energy_kwh": "totalenergykwh energytotalkwh totalactiveenergyimportkwh",
     **{f"voltage_l{n}_v": f"voltagel{n} l{n}voltage phasevoltagel{n}" for n in (1, 2, 3)},
     **{f"current_l{n}_a": f"currentl{n} l{n}current phasecurrentl{n}" for n in (1, 2, 3)},
+    **{f"power_l{n}_w": f"powerl{n} l{n}power activepowerl{n}" for n in (1, 2, 3)},
 }
 
 #: Names that mean something only with a unit, and names whose unit decides between two metrics.
