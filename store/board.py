@@ -8,12 +8,11 @@ from datetime import date, datetime
 from typing import Any
 
 from psycopg import Connection
-from psycopg.rows import DictRow, dict_row, tuple_row
+from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
 from store.errors import StoreError
 from store.queries import sql
-from store.reading_log import LogLag
 
 Row = DictRow
 BoardConnection = Connection[Row]
@@ -258,9 +257,3 @@ def device_health(connection: BoardConnection) -> DeviceHealth:
 def quarantine(connection: BoardConnection) -> list[Row]:
     """Unreadable messages of the last 7 days: per reason how many, and the newest one."""
     return _rows(connection, "quarantine", {"at_most": _QUARANTINE_AT_MOST})
-
-
-def log_lag(connection: BoardConnection, reader: str) -> LogLag:
-    """How far a reader of the reading log is behind."""
-    row = connection.cursor(row_factory=tuple_row).execute(sql("reading_log.lag"), {"reader": reader}).fetchone()
-    return LogLag(*row) if row is not None else LogLag(0, 0.0)

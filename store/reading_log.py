@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import Format
+from psycopg.rows import tuple_row
 
 from store.queries import sql
 
@@ -82,7 +83,7 @@ def advance(connection: Connection[Any], reader: str, batch: LogBatch) -> None:
 
 def position_of(connection: Connection[Any], reader: str) -> Position:
     """How far `reader` has read; that of the rules is their slowest partition's."""
-    row = connection.execute(sql("reading_log.position"), {"reader": reader}).fetchone()
+    row = connection.cursor(row_factory=tuple_row).execute(sql("reading_log.position"), {"reader": reader}).fetchone()
     return Position(*row) if row is not None else BEGINNING
 
 
@@ -101,7 +102,7 @@ def lag(connection: Connection[Any], reader: str) -> LogLag:
 
 def lag_after(connection: Connection[Any], position: Position) -> LogLag:
     """How far a reader at `position` is behind."""
-    row = connection.execute(sql("reading_log.lag"), position._asdict()).fetchone()
+    row = connection.cursor(row_factory=tuple_row).execute(sql("reading_log.lag"), position._asdict()).fetchone()
     assert row is not None
     return LogLag(row[0], row[1])
 

@@ -14,6 +14,7 @@ from store import board as store
 from store import quarantine
 from store.board import BATTERY_LOW_PCT, Row
 from store.devices import seeming
+from store.reading_log import lag
 from store.redaction import redacted
 
 _QUARANTINE_HOURS = 7 * 24
@@ -32,7 +33,7 @@ def device_page(visit: Visit) -> Response:
         battery_low_pct=BATTERY_LOW_PCT,
         quarantine=unreadable_by_reason(visit),
         services=visit.services,
-        lags={reader: store.log_lag(visit.connection, reader) for reader in _LOG_READERS},
+        lags={reader: lag(visit.connection, reader) for reader in _LOG_READERS},
     )
 
 
