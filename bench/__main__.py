@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from bench import city, decode, ingest, rules, simulate, store
+from bench import backfill, city, decode, ingest, rules, simulate, store
 from bench.results import machine
 
 ALL = {
     "decode": decode.run,
     "store": store.run,
+    "import": backfill.run,
     "rules": rules.run,
     "ingest": ingest.run,
     "simulate": simulate.run,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -202,7 +202,7 @@ class Decoder:
             raise NotAReading("a retained message without a time")
         found = mapped.metrics
         if device is None:
-            kind = profile.file.kind if profile is not None else _kind_of(found)
+            kind = profile.file.kind if profile is not None else kind_of(found)
             guess = {
                 "envelope": envelope.name,
                 "metrics": sorted(found),
@@ -313,5 +313,7 @@ _TELLING = {
 }
 
 
-def _kind_of(found: Mapping[str, float]) -> str:
+def kind_of(found: Iterable[str]) -> str:
+    """The kind of point that these metrics speak for."""
+    found = set(found)
     return next((kind for name, kind in _TELLING.items() if name in found), "weather")

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from insights.consumption import Swap, hourly
 from insights.forecast import forecast
 from misto.quarantine.retention import QuarantineLimit
 from store import derived
+from store.backfill import tell_abandoned
 from store.connection import connect
 from store.derived import Affected, MeterInfo
 from store.errors import DatabaseUnreachable, is_temporary
@@ -28,6 +29,7 @@ from store.maintenance import drop_old
 from store.migrate import check_schema
 from store.reading_log import LogBatch, advance, lag, read_batches
 from store.registry import REGISTRY_CHANNEL
+from store.rollups import is_due, note_old, refresh_noted
 from store.service_state import beat
 
 log = logging.getLogger("misto.keeper")
@@ -38,6 +40,10 @@ _IDLE_S = 0.25
 _BEAT_S = 5.0
 _FORECAST_S = 15.0
 _RETENTION_S = 3600.0
+_LOOK_BACK_S = 10.0
+#: Readings that are derived from in one transaction, about; and a gap that one run of new readings may have.
+_READINGS = 400_000
+_RUN_GAP_US = 2 * 86_400_000_000
 _PAST_CYCLES = 12
 _FILL = metrics()["fill_level_pct"].id
 _COUNTERS = np.array([metric.id for metric in metrics().values() if metric.kind == "counter"], np.int16)
@@ -70,8 +76,9 @@ class Keeper:
         self._failure = "it has not connected to the database yet"
         self._meters: dict[int, MeterInfo] = {}
         self._bins: set[int] = set()
+        self._more = False
         self._quarantine_limit = QuarantineLimit(config.quarantine_mb)
-        self._beaten = self._forecast_at = self._kept_at = float("-inf")
+        self._beaten = self._forecast_at = self._kept_at = self._looked_back_at = float("-inf")
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
@@ -102,7 +109,8 @@ class Keeper:
         connection.commit()
         self._failure = ""
         while not self._stop.is_set():
-            if self.derive(connection) < _BATCHES:
+            self.derive(connection)
+            if not self._more:
                 self._idle(connection)
                 if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
                     self._meters = derived.meters(connection)
@@ -112,11 +120,15 @@ class Keeper:
     def derive(self, connection: Connection[Any]) -> int:
         """Derive from the next batches, in one transaction with the cursor; returns how many there were."""
         with connection.transaction():
-            batches = read_batches(connection, READER, _BATCHES)
+            read = read_batches(connection, READER, _BATCHES)
+            batches = _some(read)
+            self._more = len(read) == _BATCHES or len(batches) < len(read)
+            # What an import brought and what has just come are months apart: each is derived from by itself.
+            for _, alike in groupby(batches, lambda batch: batch.origin):
+                self._from(connection, list(alike))
             if batches:
-                self._from(connection, batches)
                 advance(connection, READER, batches[-1])
-        READINGS.inc(sum(len(batch) for batch in batches))
+        READINGS.inc(sum(batch.reading_count for batch in batches))
         return len(batches)
 
     def _from(self, connection: Connection[Any], batches: list[LogBatch]) -> None:
@@ -146,11 +158,13 @@ class Keeper:
             good = mine[qualities[mine] == Quality.GOOD]
             if len(good) == 0:
                 continue
-            one = Affected(int(points[good[0]]), int(metric_ids[good[0]]), int(times[good[0]]), int(times[good[-1]]))
-            if one.metric_id in _COUNTERS:
-                counters.append(one)
-            elif one.metric_id == _FILL:
-                fills.append(one)
+            for run in [good] if batches[0].origin == "import" else _runs(good, times):
+                one = Affected(int(points[run[0]]), int(metric_ids[run[0]]), int(times[run[0]]), int(times[run[-1]]))
+                if one.metric_id in _COUNTERS:
+                    counters.append(one)
+                elif one.metric_id == _FILL:
+                    fills.append(one)
+        note_old(connection, int(times.min()), int(times.max()))
         self._consumption(connection, counters)
         for one in fills:
             self._collections(connection, one)
@@ -204,6 +218,14 @@ class Keeper:
             LAST_RETENTION.set_to_current_time()
             if any(dropped.values()):
                 log.info("retention dropped %s", ", ".join(f"{count} {what}" for what, count in dropped.items()))
+        if now - self._looked_back_at > _LOOK_BACK_S:
+            self._looked_back_at = now
+            if tell_abandoned(connection):
+                log.info("an import was left unfinished; what it has stored is derived from")
+            if is_due(connection):
+                with connect(self._config.database_url, service="keeper-rollups", autocommit=True) as its:
+                    refresh_noted(its)
+                self._looked_back_at = float("-inf")
         DROPPED.labels("surplus_quarantined_messages").inc(self._quarantine_limit.keep(connection))
 
     def forecast_all(self, connection: Connection[Any]) -> None:
@@ -233,6 +255,17 @@ class Keeper:
             LAG_BATCHES.set(behind.batches)
             LAG_SECONDS.set(behind.age_s if behind.batches else 0)
             beat(connection, "keeper", "keeper", self._started_at, {"behind_batches": behind.batches})
+
+
+def _some(batches: list[LogBatch]) -> list[LogBatch]:
+    """As many of the batches as may be derived from at once, at least one."""
+    counted = np.cumsum([batch.reading_count for batch in batches])
+    return batches[: int(np.searchsorted(counted, _READINGS)) + 1]
+
+
+def _runs(places: derived.Ints, times: derived.Ints) -> list[derived.Ints]:
+    """A series' new readings, cut where they lie far apart: what lies between has not changed."""
+    return np.split(places, np.flatnonzero(np.diff(times[places]) > _RUN_GAP_US) + 1)
 
 
 def _swaps(meter: MeterInfo | None) -> list[Swap]:

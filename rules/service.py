@@ -49,6 +49,7 @@ class RulesConfig:
     rules: list[Rule]
     time_zone: str
     worker: str = "rules"
+    judge_history: bool = False
 
 
 class RulesService:
@@ -59,9 +60,12 @@ class RulesService:
         self._stop = stop
         self._zone = ZoneInfo(config.time_zone)
         self._started_at = datetime.now(UTC)
-        self._engine = Engine(config.rules)
+        self._engine = self._fresh_engine()
         self._failure = "it has not connected to the database yet"
         self._ticked = self._beaten = 0.0
+
+    def _fresh_engine(self) -> Engine:
+        return Engine(self._config.rules, judge_history=self._config.judge_history)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
@@ -88,7 +92,7 @@ class RulesService:
 
     def _serve(self, connection: Connection[Any]) -> None:
         """Work over one connection until it breaks or `stop`. All state is read anew: a broken commit leaves none."""
-        self._engine = Engine(self._config.rules)
+        self._engine = self._fresh_engine()
         with connection.transaction():
             for rule in self._config.rules:
                 alerts.save_rule(connection, rule.id, rule.hash, rule.definition)
@@ -116,11 +120,14 @@ class RulesService:
         closed = alerts.drop_unwatched(connection, self._engine.machines)
         if closed:
             log.info("%d open alerts closed, for their points are no longer watched", closed)
-        self._begin_anew(connection, anew)
+        # Before the first batch is judged, all that is stored is still in the log.
+        self._begin_anew(connection, anew, stored=has_read(connection, READER))
         metrics.KEYS.set(len(self._engine.machines))
 
-    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> None:
-        """Let new and changed rules, and rules at new points, know what is stored already."""
+    def _begin_anew(
+        self, connection: Connection[Any], machines: list[Machine], *, stored: bool, imported: bool = False
+    ) -> None:
+        """Let new and changed rules, and rules at new or imported points, know what is `stored` already."""
         opened = {
             key: Open(_us(breached_at), _us(fired_at))
             for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
@@ -131,13 +138,11 @@ class RulesService:
         by_rule: dict[str, list[Machine]] = {}
         for machine in machines:
             by_rule.setdefault(machine.rule.id, []).append(machine)
-        # Before the first batch is judged, all that is stored is still in the log.
-        begun = has_read(connection, READER)
         for rule_id, its in by_rule.items():
             rule = self._engine.rules[rule_id]
             for start in range(0, len(its), _POINTS_AT_ONCE):
                 chunk = its[start : start + _POINTS_AT_ONCE]
-                readings = self._stored(connection, rule, chunk, now) if begun else {}
+                readings = self._stored(connection, rule, chunk, now) if stored else {}
                 for machine in chunk:
                     point_id, interval_s = machine.point.point_id, machine.point.interval_s
                     its_open = opened.get((rule_id, point_id))
@@ -145,7 +150,7 @@ class RulesService:
                         last_us = _us(heard[point_id]) if point_id in heard else 0
                         state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
                     else:
-                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open)
+                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open, imported=imported)
                     self._engine.replace_state(machine, state)
                     decided += [Decided(rule, machine.point, transition) for transition in made]
         self._write(connection, decided)
@@ -175,12 +180,16 @@ class RulesService:
                 decided, count = self._engine.fold(batch)
                 judged += count
                 self._write(connection, decided)
+            imported = self._engine.take_imported()
+            if imported:
+                self._begin_anew(connection, imported, stored=True, imported=True)
             if batches:
                 alerts.save_states(connection, self._engine.take_changed())
                 advance(connection, READER, batches[-1])
         metrics.READINGS.inc(judged)
         metrics.LATE_UNJUDGED.inc(self._engine.late_unjudged)
-        self._engine.late_unjudged = 0
+        metrics.HISTORY.inc(self._engine.history)
+        self._engine.late_unjudged = self._engine.history = 0
         return len(batches) < _BATCHES
 
     def _clock(self, connection: Connection[Any]) -> None:

@@ -30,7 +30,9 @@ def run() -> None:
     set_up_logging(settings.log_level)
     rules = rules_in_force(settings.rules_dir)
     stop = stop_on_signals()
-    service = RulesService(RulesConfig(settings.database_url, rules, settings.time_zone), stop)
+    service = RulesService(
+        RulesConfig(settings.database_url, rules, settings.time_zone, judge_history=settings.judge_history), stop
+    )
     tune_collector()
     with health_server(settings.metrics_host, settings.rules_metrics_port, service.health):
         service.run()

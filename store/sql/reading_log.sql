@@ -1,5 +1,6 @@
 -- name: read
-SELECT xid::text::bigint, seq, received_at, times_us, point_ids, metric_ids, "values", qualities
+SELECT xid::text::bigint, seq, received_at, times_us, point_ids, metric_ids, "values", qualities,
+       origin, reading_count
 FROM reading_log
 WHERE (xid, seq) > (
         coalesce((SELECT xid FROM log_cursor WHERE reader = %(reader)s), '0'::xid8),
