@@ -217,7 +217,7 @@ class RulesService:
     def _change(self, one: Decided) -> Change:
         texts: dict[str, str] = {}
         for language in ("en", "uk"):
-            told = tell(one.rule, language, _place(one.point, language), one.transition, self._zone)
+            told = tell(one.rule, language, place_of(one.point, language), one.transition, self._zone)
             texts |= {
                 f"title_{language}": told.title,
                 f"sentence_{language}": told.sentence,
@@ -255,7 +255,8 @@ def _us(moment: datetime) -> int:
     return round(moment.timestamp() * 1e6)
 
 
-def _place(point: PointInfo, language: str) -> Place:
+def place_of(point: PointInfo, language: str) -> Place:
+    """A point as a sentence in this language names it."""
     uk = language == "uk"
     return Place(
         point=point.name_uk if uk else point.name_en,

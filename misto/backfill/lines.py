@@ -109,6 +109,13 @@ class CsvRecords(_TextFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         try:
+            self._read_head(path)
+        except BackfillError:
+            self.close()
+            raise
+
+    def _read_head(self, path: Path) -> None:
+        try:
             head = self._text.readline()
         except (OSError, EOFError, zlib.error) as error:
             raise BackfillError(f"{path} cannot be read: {error}") from None
