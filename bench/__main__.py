@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import backfill, city, decode, ingest, rules, simulate, store
+from bench import backfill, city, decode, growth, ingest, rules, simulate, store
 from bench.results import machine
 
 ALL = {
@@ -12,6 +12,7 @@ ALL = {
     "store": store.run,
     "import": backfill.run,
     "rules": rules.run,
+    "growth": growth.run,
     "ingest": ingest.run,
     "simulate": simulate.run,
     "city": city.run,

@@ -174,6 +174,7 @@ class Keeper:
             return
         if any(one.point_id not in self._meters for one in affected):
             self._meters = derived.meters(connection)
+        amounts: list[derived.Amounts] = []
         for series in derived.series_around(connection, affected):
             meter = self._meters.get(series.point_id)
             interval_s = meter.interval_s if meter else 900.0
@@ -185,9 +186,8 @@ class Keeper:
                 long_gap_us=round(max(3 * interval_s, 3600) * 1e6),
             )
             here = (result.bucket_us >= series.from_us) & (result.bucket_us < series.to_us)
-            derived.write_consumption(
-                connection, series, result.bucket_us[here], result.amount[here], result.estimated[here]
-            )
+            amounts.append(derived.Amounts(series, result.bucket_us[here], result.amount[here], result.estimated[here]))
+        derived.write_consumption(connection, amounts)
 
     def _collections(self, connection: Connection[Any], one: Affected) -> None:
         times, fill = derived.fill_readings(connection, one.point_id, _FILL, one.first_us, one.last_us, before=3)

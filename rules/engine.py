@@ -61,52 +61,81 @@ class Engine:
         self._by_point: dict[int, list[Machine]] = {}
         self._by_clock: list[Machine] = []
         self._silence: list[Machine] = []
-        self._watched = np.empty(0, np.int16)
+        watched = {metric_id for rule in rules if rule.when.absent is None for metric_id in rule.when.metric_ids()}
+        self._watched = np.array(sorted(watched), np.int16)
+        self._points: dict[int, PointInfo] = {}
+        #: Pairs of rule and point that the last `set_points` no longer watches.
+        self.lost: set[Key] = set()
 
     def set_points(self, points: Iterable[PointInfo], saved: Mapping[Key, tuple[str, dict[str, Any]]]) -> list[Machine]:
         """Take over the city's points. Known machines keep their state; new ones take the saved state if the rule is
-        still the same. Returns those that begin anew."""
-        old = self.machines
-        self.machines = {}
+        still the same. Returns those that begin anew. Points that have not changed cost nothing."""
+        wanted = {point.point_id: point for point in points}
+        old: dict[Key, Machine] = {}
+        for point_id, known in list(self._points.items()):
+            if wanted.get(point_id) != known:
+                old |= self._remove(point_id)
         anew: list[Machine] = []
-        for point in points:
-            for rule in self.rules.values():
-                if not in_scope(rule.scope, point):
-                    continue
-                key = (rule.id, point.point_id)
-                if key in old:
-                    machine = Machine(rule, point, old[key].state)
-                elif key in saved and saved[key][0] == rule.hash:
-                    machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
-                else:
-                    machine = Machine(rule, point, initial(rule))
-                    anew.append(machine)
-                machine.late_counted = machine.state.late_unjudged
-                machine.memory_us = round(rule.memory_s(point.interval_s) * 1e6)
-                self.machines[key] = machine
-        self._index()
+        for point_id, point in wanted.items():
+            if self._points.get(point_id) is None:
+                anew += self._add(point, old, saved)
+        self.lost = {key for key in old if key not in self.machines}
+        self._points = wanted
+        if old:
+            self._by_clock = [machine for machine in self._by_clock if self._has(machine)]
+            self._silence = [machine for machine in self._silence if self._has(machine)]
+            self._imported = {key: self.machines[key] for key in self._imported if key in self.machines}
+        return anew
+
+    def _has(self, machine: Machine) -> bool:
+        return self.machines.get((machine.rule.id, machine.point.point_id)) is machine
+
+    def _remove(self, point_id: int) -> dict[Key, Machine]:
+        """Forget a point; returns its machines."""
+        del self._points[point_id]
+        gone = {
+            (rule_id, point_id): self.machines.pop((rule_id, point_id))
+            for rule_id in self.rules
+            if (rule_id, point_id) in self.machines
+        }
+        for metric_id in self._watched.tolist():
+            self._by_reading.pop((point_id, metric_id), None)
+        self._by_point.pop(point_id, None)
+        return gone
+
+    def _add(
+        self, point: PointInfo, old: Mapping[Key, Machine], saved: Mapping[Key, tuple[str, dict[str, Any]]]
+    ) -> list[Machine]:
+        """Machines for a point; returns those that begin anew."""
+        anew: list[Machine] = []
+        for rule in self.rules.values():
+            if not in_scope(rule.scope, point):
+                continue
+            key = (rule.id, point.point_id)
+            if key in old:
+                machine = Machine(rule, point, old[key].state)
+            elif key in saved and saved[key][0] == rule.hash:
+                machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
+            else:
+                machine = Machine(rule, point, initial(rule))
+                anew.append(machine)
+            machine.late_counted = machine.state.late_unjudged
+            machine.memory_us = round(rule.memory_s(point.interval_s) * 1e6)
+            self.machines[key] = machine
+            if rule.when.absent is not None:
+                self._silence.append(machine)
+                self._by_point.setdefault(point.point_id, []).append(machine)
+                continue
+            if rule.by_clock:
+                self._by_clock.append(machine)
+            for metric_id in rule.when.metric_ids():
+                self._by_reading.setdefault((point.point_id, metric_id), []).append(machine)
         return anew
 
     def replace_state(self, machine: Machine, state: KeyState) -> None:
         """Give a machine a state that was worked out elsewhere."""
         machine.state = state
         self._mark(machine)
-
-    def _index(self) -> None:
-        self._by_reading, self._by_point, self._by_clock, self._silence = {}, {}, [], []
-        watched: set[int] = set()
-        for machine in self.machines.values():
-            if machine.rule.when.absent is not None:
-                self._silence.append(machine)
-                self._by_point.setdefault(machine.point.point_id, []).append(machine)
-                continue
-            if machine.rule.by_clock:
-                self._by_clock.append(machine)
-            for metric_id in machine.rule.when.metric_ids():
-                self._by_reading.setdefault((machine.point.point_id, metric_id), []).append(machine)
-                watched.add(metric_id)
-        self._watched = np.array(sorted(watched), np.int16)
-        self._imported = {key: self.machines[key] for key in self._imported if key in self.machines}
 
     def fold(self, batch: LogBatch) -> tuple[list[Decided], int]:
         """Judge a batch of the log; returns what was decided and how many readings were judged."""

@@ -115,9 +115,12 @@ class RulesService:
             self._beat(connection, caught_up)
 
     def _take_points(self, connection: Connection[Any]) -> None:
-        saved = {(row[0], row[1]): (row[2], row[3]) for row in alerts.load_states(connection)}
+        saved, first = {}, not self._engine.machines
+        if first:
+            # Later on, memory knows everything that is saved.
+            saved = {(row[0], row[1]): (row[2], row[3]) for row in alerts.load_states(connection)}
         anew = self._engine.set_points(alerts.load_points(connection), saved)
-        closed = alerts.drop_unwatched(connection, self._engine.machines)
+        closed = alerts.drop_unwatched(connection, self._engine.machines) if first or self._engine.lost else 0
         if closed:
             log.info("%d open alerts closed, for their points are no longer watched", closed)
         # Before the first batch is judged, all that is stored is still in the log.
@@ -128,6 +131,8 @@ class RulesService:
         self, connection: Connection[Any], machines: list[Machine], *, stored: bool, imported: bool = False
     ) -> None:
         """Let new and changed rules, and rules at new or imported points, know what is `stored` already."""
+        if not machines:
+            return
         opened = {
             key: Open(_us(breached_at), _us(fired_at))
             for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
@@ -151,7 +156,8 @@ class RulesService:
                         state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
                     else:
                         state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open, imported=imported)
-                    self._engine.replace_state(machine, state)
+                    if state != machine.state:
+                        self._engine.replace_state(machine, state)
                     decided += [Decided(rule, machine.point, transition) for transition in made]
         self._write(connection, decided)
         alerts.save_states(connection, self._engine.take_changed())

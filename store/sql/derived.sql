@@ -51,15 +51,23 @@ FROM point AS p JOIN assignment AS a USING (point_id)
 GROUP BY p.point_id;
 
 -- name: write_consumption
-WITH gone AS (
+WITH new AS (
+    SELECT * FROM unnest(%(hour_points)s::integer[], %(hour_metrics)s::smallint[], %(buckets)s::timestamptz[],
+                         %(amounts)s::float8[], %(qualities)s::smallint[])
+        AS new (point_id, metric_id, bucket, amount, quality)
+), gone AS (
     DELETE FROM consumption_hourly AS c
-    WHERE c.point_id = %(point_id)s AND c.metric_id = %(metric_id)s AND c.bucket >= %(from)s AND c.bucket < %(to)s
-      AND c.bucket <> ALL (SELECT to_timestamp(b) FROM unnest(%(buckets)s::float8[]) AS b)
+    USING unnest(%(points)s::integer[], %(metrics)s::smallint[], %(froms)s::timestamptz[], %(tos)s::timestamptz[])
+        AS range (point_id, metric_id, begin, stop)
+    WHERE c.point_id = range.point_id AND c.metric_id = range.metric_id
+      AND c.bucket >= range.begin AND c.bucket < range.stop
+      AND NOT EXISTS (SELECT FROM new WHERE (new.point_id, new.metric_id, new.bucket)
+                                          = (c.point_id, c.metric_id, c.bucket))
 )
-INSERT INTO consumption_hourly (bucket, point_id, metric_id, amount, quality)
-SELECT to_timestamp(b), %(point_id)s, %(metric_id)s, a, q
-FROM unnest(%(buckets)s::float8[], %(amounts)s::float8[], %(qualities)s::smallint[]) AS new (b, a, q)
-ON CONFLICT (point_id, metric_id, bucket) DO UPDATE SET amount = excluded.amount, quality = excluded.quality;
+INSERT INTO consumption_hourly AS c (bucket, point_id, metric_id, amount, quality)
+SELECT bucket, point_id, metric_id, amount, quality FROM new
+ON CONFLICT (point_id, metric_id, bucket) DO UPDATE SET amount = excluded.amount, quality = excluded.quality
+WHERE (c.amount, c.quality) IS DISTINCT FROM (excluded.amount, excluded.quality);
 
 -- name: fill_readings
 WITH around AS (
