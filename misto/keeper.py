@@ -69,6 +69,9 @@ class KeeperConfig:
 class Keeper:
     """Runs until `stop` is set."""
 
+    #: Metrics that anything but the newest reading is derived from.
+    _DERIVED = frozenset([*_COUNTERS.tolist(), _FILL])
+
     def __init__(self, config: KeeperConfig, stop: threading.Event) -> None:
         self._config = config
         self._stop = stop
@@ -155,6 +158,8 @@ class Keeper:
         counters, fills = [], []
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             mine = order[start:end]
+            if metric_ids[mine[0]] not in self._DERIVED:
+                continue
             good = mine[qualities[mine] == Quality.GOOD]
             if len(good) == 0:
                 continue
@@ -265,6 +270,8 @@ def _some(batches: list[LogBatch]) -> list[LogBatch]:
 
 def _runs(places: derived.Ints, times: derived.Ints) -> list[derived.Ints]:
     """A series' new readings, cut where they lie far apart: what lies between has not changed."""
+    if times[places[-1]] - times[places[0]] <= _RUN_GAP_US:
+        return [places]
     return np.split(places, np.flatnonzero(np.diff(times[places]) > _RUN_GAP_US) + 1)
 
 

@@ -125,7 +125,7 @@ def write_consumption(connection: Connection[Any], changed: Sequence[Amounts]) -
             "tos": [_at(its.series.to_us) for its in changed],
             "hour_points": [key[0] for key in hours],
             "hour_metrics": [key[1] for key in hours],
-            "buckets": [_at(key[2]) for key in hours],
+            "buckets": [key[2] // 1_000_000 for key in hours],
             "amounts": [value[0] for value in hours.values()],
             "qualities": [int(value[1]) for value in hours.values()],
         },

@@ -52,9 +52,10 @@ GROUP BY p.point_id;
 
 -- name: write_consumption
 WITH new AS (
-    SELECT * FROM unnest(%(hour_points)s::integer[], %(hour_metrics)s::smallint[], %(buckets)s::timestamptz[],
-                         %(amounts)s::float8[], %(qualities)s::smallint[])
-        AS new (point_id, metric_id, bucket, amount, quality)
+    SELECT point_id, metric_id, to_timestamp(bucket_s) AS bucket, amount, quality
+    FROM unnest(%(hour_points)s::integer[], %(hour_metrics)s::smallint[], %(buckets)s::bigint[],
+                %(amounts)s::float8[], %(qualities)s::smallint[])
+        AS new (point_id, metric_id, bucket_s, amount, quality)
 ), gone AS (
     DELETE FROM consumption_hourly AS c
     USING unnest(%(points)s::integer[], %(metrics)s::smallint[], %(froms)s::timestamptz[], %(tos)s::timestamptz[])
