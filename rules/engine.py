@@ -51,6 +51,8 @@ class Engine:
 
     def __init__(self, rules: Sequence[Rule], *, judge_history: bool = False) -> None:
         self.rules = {rule.id: rule for rule in rules}
+        #: One for all machines that know nothing yet: there may be millions.
+        self._initial = {rule.id: initial(rule) for rule in rules}
         self.history = 0
         self._judge_history = judge_history
         self._imported: dict[Key, Machine] = {}
@@ -117,7 +119,7 @@ class Engine:
             elif key in saved and saved[key][0] == rule.hash:
                 machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
             else:
-                machine = Machine(rule, point, initial(rule))
+                machine = Machine(rule, point, self._initial[rule.id])
                 anew.append(machine)
             machine.late_counted = machine.state.late_unjudged
             machine.memory_us = round(rule.memory_s(point.interval_s) * 1e6)
