@@ -1,1 +1,1 @@
-"""Speed on this machine: `make bench`, or `python -m bench [--quick] [decode|store|rules|ingest]`."""
+"""Speed on this machine: `make bench`, or `python -m bench [--quick] [NAME …]`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -246,7 +246,7 @@ class Decoder:
         profile_id = None if profile is None else profile.id
         if device is None:
             bound = None if profile is None or profile.file.recognise.general else profile_id
-            kind = profile.file.kind if profile is not None else _kind_of(mapped.metrics)
+            kind = profile.file.kind if profile is not None else kind_of(mapped.metrics)
             guess = {
                 "envelope": envelope.name,
                 "metrics": sorted(mapped.metrics),
@@ -382,5 +382,7 @@ _TELLING = {
 }
 
 
-def _kind_of(found: Mapping[str, float]) -> str:
+def kind_of(found: Iterable[str]) -> str:
+    """The kind of point that these metrics speak for."""
+    found = set(found)
     return next((kind for name, kind in _TELLING.items() if name in found), "indoor")

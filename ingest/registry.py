@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from store.devices import write_suggestions
-from store.registry import RegisteredDevice, load_registry, register_unclaimed
+from store.registry import RegisteredDevice, RegistryMirror, register_unclaimed
 from store.text import storable
 
 #: Devices announce themselves as often as they like; one more row an hour is enough.
@@ -31,18 +31,18 @@ class CachedRegistry:
 
     def __init__(self, connect: Callable[[], Connection[Any]]) -> None:
         self._connect = connect
-        self._devices: dict[str, RegisteredDevice] = {}
+        self._mirror = RegistryMirror()
         self._lock = threading.Lock()
         self.suggestions = Suggestions()
 
     def reload(self, connection: Connection[Any]) -> int:
-        """Read all devices again; returns how many there are."""
-        self._devices = load_registry(connection)
-        return len(self._devices)
+        """Take over what changed; returns how many devices there are."""
+        self._mirror.refresh(connection)
+        return len(self._mirror.devices)
 
     def device(self, address: str) -> RegisteredDevice | None:
         """The device of this address, if it is known."""
-        return self._devices.get(address)
+        return self._mirror.devices.get(address)
 
     def announced(self, address: str, facts: Mapping[str, str]) -> None:
         """Keep what is told about a device, as a suggestion for whoever places it. Never waits for the database."""
@@ -51,11 +51,11 @@ class CachedRegistry:
     def unclaimed(self, address: str, profile: str | None, kind: str, guess: Mapping[str, Any]) -> RegisteredDevice:
         """Keep an unknown device. Raises psycopg.Error or `StoreError` if the database is away."""
         with self._lock:
-            known = self._devices.get(address)
+            known = self._mirror.devices.get(address)
             if known is None:
                 with self._connect() as connection:
                     known = register_unclaimed(connection, address, profile=profile, kind=kind, guess=guess)
-                self._devices[address] = known
+                self._mirror.devices[address] = known
             return known
 
 

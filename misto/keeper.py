@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,12 @@ from insights.consumption import REACH, Swap, hourly
 from insights.forecast import forecast
 from misto.quarantine.retention import QuarantineLimit
 from store import derived
+from store.backfill import tell_abandoned
+from store.connection import connect
 from store.derived import Affected, MeterInfo
 from store.maintenance import drop_old
 from store.reading_log import LogBatch, advance, lag, read_batches
+from store.rollups import is_due, note_old, refresh_noted
 from store.service_state import beat
 from store.serving import DatabaseService
 
@@ -34,6 +37,10 @@ _IDLE_S = 0.25
 _BEAT_S = 5.0
 _FORECAST_S = 15.0
 _RETENTION_S = 3600.0
+_LOOK_BACK_S = 10.0
+#: Readings that are derived from in one transaction, about; and a gap that one run of new readings may have.
+_READINGS = 400_000
+_RUN_GAP_US = 2 * 86_400_000_000
 _PAST_CYCLES = 12
 _FILL = metrics()["fill_level_pct"].id
 _COUNTERS = np.array([metric.id for metric in metrics().values() if metric.kind == "counter"], np.int16)
@@ -59,13 +66,17 @@ class KeeperConfig:
 class Keeper(DatabaseService):
     """Runs until `stop` is set."""
 
+    #: Metrics that anything but the newest reading is derived from.
+    _DERIVED = frozenset([*_COUNTERS.tolist(), _FILL])
+
     def __init__(self, config: KeeperConfig, stop: threading.Event) -> None:
         super().__init__(config.database_url, stop, service="keeper")
         self._config = config
         self._started_at = datetime.now(UTC)
         self._bins: set[int] = set()
+        self._more = False
         self._quarantine_limit = QuarantineLimit(config.quarantine_mb)
-        self._beaten = self._forecast_at = self._kept_at = float("-inf")
+        self._beaten = self._forecast_at = self._kept_at = self._looked_back_at = float("-inf")
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
@@ -75,7 +86,8 @@ class Keeper(DatabaseService):
         """Derive over this connection until it breaks or `stop` is set."""
         self.failure = ""
         while not self._stop.is_set():
-            if self.derive(connection) < _BATCHES:
+            self.derive(connection)
+            if not self._more:
                 self._idle(connection)
                 connection.commit()
                 self._stop.wait(_IDLE_S)
@@ -84,12 +96,17 @@ class Keeper(DatabaseService):
     def derive(self, connection: Connection[Any]) -> int:
         """Derive from the next batches, in one transaction with the cursor; returns how many there were."""
         with connection.transaction():
-            batches = read_batches(connection, READER, _BATCHES)
+            read = read_batches(connection, READER, _BATCHES)
+            batches = _some(read)
+            self._more = len(read) == _BATCHES or len(batches) < len(read)
             if batches:
                 derived.hold_registry(connection)
-                self._from(connection, batches)
+            # What an import brought and what has just come are months apart: each is derived from by itself.
+            for _, alike in groupby(batches, lambda batch: batch.origin):
+                self._from(connection, list(alike))
+            if batches:
                 advance(connection, READER, batches[-1])
-        READINGS.inc(sum(len(batch) for batch in batches))
+        READINGS.inc(sum(batch.reading_count for batch in batches))
         return len(batches)
 
     def _from(self, connection: Connection[Any], batches: list[LogBatch]) -> None:
@@ -116,14 +133,18 @@ class Keeper(DatabaseService):
         counters, fills = [], []
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             mine = order[start:end]
+            if metric_ids[mine[0]] not in self._DERIVED:
+                continue
             good = mine[qualities[mine] == Quality.GOOD]
             if len(good) == 0:
                 continue
-            one = Affected(int(points[good[0]]), int(metric_ids[good[0]]), int(times[good[0]]), int(times[good[-1]]))
-            if one.metric_id in _COUNTERS:
-                counters.append(one)
-            elif one.metric_id == _FILL:
-                fills.append(one)
+            for run in [good] if batches[0].origin == "import" else _runs(good, times):
+                one = Affected(int(points[run[0]]), int(metric_ids[run[0]]), int(times[run[0]]), int(times[run[-1]]))
+                if one.metric_id in _COUNTERS:
+                    counters.append(one)
+                elif one.metric_id == _FILL:
+                    fills.append(one)
+        note_old(connection, int(times.min()), int(times.max()))
         self._consumption(connection, counters)
         for one in fills:
             self._collections(connection, one)
@@ -132,6 +153,7 @@ class Keeper(DatabaseService):
         if not affected:
             return
         meters = derived.meters(connection, [one.point_id for one in affected])
+        amounts: list[derived.Amounts] = []
         for series in derived.series_around(connection, affected, REACH):
             meter = meters.get(series.point_id)
             interval_s = meter.interval_s if meter else 900.0
@@ -143,9 +165,8 @@ class Keeper(DatabaseService):
                 long_gap_us=round(max(3 * interval_s, 3600) * 1e6),
             )
             here = (result.bucket_us >= series.from_us) & (result.bucket_us < series.to_us)
-            derived.write_consumption(
-                connection, series, result.bucket_us[here], result.amount[here], result.estimated[here]
-            )
+            amounts.append(derived.Amounts(series, result.bucket_us[here], result.amount[here], result.estimated[here]))
+        derived.write_consumption(connection, amounts)
 
     def _collections(self, connection: Connection[Any], one: Affected) -> None:
         times, fill = derived.fill_readings(connection, one.point_id, _FILL, one.first_us, one.last_us, before=3)
@@ -176,6 +197,14 @@ class Keeper(DatabaseService):
             LAST_RETENTION.set_to_current_time()
             if any(dropped.values()):
                 log.info("retention dropped %s", ", ".join(f"{count} {what}" for what, count in dropped.items()))
+        if now - self._looked_back_at > _LOOK_BACK_S:
+            self._looked_back_at = now
+            if tell_abandoned(connection):
+                log.info("an import was left unfinished; what it has stored is derived from")
+            if is_due(connection):
+                with connect(self._config.database_url, service="keeper-rollups", autocommit=True) as its:
+                    refresh_noted(its)
+                self._looked_back_at = float("-inf")
         DROPPED.labels("surplus_quarantined_messages").inc(self._quarantine_limit.keep(connection))
 
     def forecast_all(self, connection: Connection[Any]) -> None:
@@ -205,6 +234,19 @@ class Keeper(DatabaseService):
             LAG_BATCHES.set(behind.batches)
             LAG_SECONDS.set(behind.age_s if behind.batches else 0)
             beat(connection, "keeper", "keeper", self._started_at, {"behind_batches": behind.batches})
+
+
+def _some(batches: list[LogBatch]) -> list[LogBatch]:
+    """As many of the batches as may be derived from at once, at least one."""
+    counted = np.cumsum([batch.reading_count for batch in batches])
+    return batches[: int(np.searchsorted(counted, _READINGS)) + 1]
+
+
+def _runs(places: derived.Ints, times: derived.Ints) -> list[derived.Ints]:
+    """A series' new readings, cut where they lie far apart: what lies between has not changed."""
+    if times[places[-1]] - times[places[0]] <= _RUN_GAP_US:
+        return [places]
+    return np.split(places, np.flatnonzero(np.diff(times[places]) > _RUN_GAP_US) + 1)
 
 
 def _swaps(meter: MeterInfo | None) -> list[Swap]:

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     rules_worker: str = Field(
         default="", description="Name of this rules worker where people see it; empty for the host and the process"
     )
+    judge_history: bool = Field(
+        default=False,
+        description="Whether rules judge what is older than their memory (days) when it comes, as of a simulated past",
+    )
     time_zone: str = Field(default="Europe/Kyiv", description="Zone of devices that send local times without a zone")
     board_host: str = Field(default="127.0.0.1", description="Address that the board listens on")
     board_port: int = Field(default=8080, ge=0, le=65_535, description="Port of the board")

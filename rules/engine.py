@@ -17,6 +17,9 @@ from store.reading_log import LogBatch
 
 Key = tuple[str, int]
 
+#: The least that `Rule.memory_s` gives.
+_LEAST_MEMORY_US = 2 * 86_400_000_000
+
 
 @dataclass(slots=True)
 class Machine:
@@ -27,6 +30,7 @@ class Machine:
     state: KeyState
     changed: bool = False
     late_counted: int = 0
+    memory_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,17 @@ class Decided:
 class Engine:
     """Machines for every rule and point in its scope; `take_changed` gives the states to be saved.
 
-    `late_unjudged` counts readings that came too late for a rule.
+    What was older than a rule's memory when it was received is history: it is not judged, unless `judge_history`.
+    `late_unjudged` counts readings that came too late for a rule, `history` those that are history for every rule.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], *, judge_history: bool = False) -> None:
         self.rules = {rule.id: rule for rule in rules}
+        #: One for all machines that know nothing yet: there may be millions.
+        self._initial = {rule.id: initial(rule) for rule in rules}
+        self.history = 0
+        self._judge_history = judge_history
+        self._imported: dict[Key, Machine] = {}
         self.machines: dict[Key, Machine] = {}
         self.late_unjudged = 0
         self._changed: list[Machine] = []
@@ -53,29 +63,75 @@ class Engine:
         self._by_point: dict[int, list[Machine]] = {}
         self._by_clock: list[Machine] = []
         self._silence: list[Machine] = []
-        self._watched = np.empty(0, np.int16)
+        watched = {metric_id for rule in rules if rule.when.absent is None for metric_id in rule.when.metric_ids()}
+        self._watched = np.array(sorted(watched), np.int16)
+        self._points: dict[int, PointInfo] = {}
+        #: Pairs of rule and point that the last `set_points` no longer watches.
+        self.lost: set[Key] = set()
 
     def set_points(self, points: Iterable[PointInfo], saved: Mapping[Key, tuple[str, dict[str, Any]]]) -> list[Machine]:
         """Take over the city's points. Known machines keep their state; new ones take the saved state if the rule is
-        still the same. Returns those that begin anew."""
-        old = self.machines
-        self.machines = {}
+        still the same. Returns those that begin anew. Points that have not changed cost nothing."""
+        wanted = {point.point_id: point for point in points}
+        old: dict[Key, Machine] = {}
+        for point_id, known in list(self._points.items()):
+            if wanted.get(point_id) != known:
+                old |= self._remove(point_id)
         anew: list[Machine] = []
-        for point in points:
-            for rule in self.rules.values():
-                if not in_scope(rule.scope, point):
-                    continue
-                key = (rule.id, point.point_id)
-                if key in old:
-                    machine = Machine(rule, point, old[key].state)
-                elif key in saved and saved[key][0] == rule.hash:
-                    machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
-                else:
-                    machine = Machine(rule, point, initial(rule))
-                    anew.append(machine)
-                machine.late_counted = machine.state.late_unjudged
-                self.machines[key] = machine
-        self._index()
+        for point_id, point in wanted.items():
+            if self._points.get(point_id) is None:
+                anew += self._add(point, old, saved)
+        self.lost = {key for key in old if key not in self.machines}
+        self._points = wanted
+        if old:
+            self._by_clock = [machine for machine in self._by_clock if self._has(machine)]
+            self._silence = [machine for machine in self._silence if self._has(machine)]
+            self._imported = {key: self.machines[key] for key in self._imported if key in self.machines}
+        return anew
+
+    def _has(self, machine: Machine) -> bool:
+        return self.machines.get((machine.rule.id, machine.point.point_id)) is machine
+
+    def _remove(self, point_id: int) -> dict[Key, Machine]:
+        """Forget a point; returns its machines."""
+        del self._points[point_id]
+        gone = {
+            (rule_id, point_id): self.machines.pop((rule_id, point_id))
+            for rule_id in self.rules
+            if (rule_id, point_id) in self.machines
+        }
+        for metric_id in self._watched.tolist():
+            self._by_reading.pop((point_id, metric_id), None)
+        self._by_point.pop(point_id, None)
+        return gone
+
+    def _add(
+        self, point: PointInfo, old: Mapping[Key, Machine], saved: Mapping[Key, tuple[str, dict[str, Any]]]
+    ) -> list[Machine]:
+        """Machines for a point; returns those that begin anew."""
+        anew: list[Machine] = []
+        for rule in self.rules.values():
+            if not in_scope(rule.scope, point):
+                continue
+            key = (rule.id, point.point_id)
+            if key in old:
+                machine = Machine(rule, point, old[key].state)
+            elif key in saved and saved[key][0] == rule.hash:
+                machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
+            else:
+                machine = Machine(rule, point, self._initial[rule.id])
+                anew.append(machine)
+            machine.late_counted = machine.state.late_unjudged
+            machine.memory_us = round(rule.memory_s(point.interval_s) * 1e6)
+            self.machines[key] = machine
+            if rule.when.absent is not None:
+                self._silence.append(machine)
+                self._by_point.setdefault(point.point_id, []).append(machine)
+                continue
+            if rule.by_clock:
+                self._by_clock.append(machine)
+            for metric_id in rule.when.metric_ids():
+                self._by_reading.setdefault((point.point_id, metric_id), []).append(machine)
         return anew
 
     def replace_state(self, machine: Machine, state: KeyState) -> None:
@@ -83,25 +139,13 @@ class Engine:
         machine.state = state
         self._mark(machine)
 
-    def _index(self) -> None:
-        self._by_reading, self._by_point, self._by_clock, self._silence = {}, {}, [], []
-        watched: set[int] = set()
-        for machine in self.machines.values():
-            if machine.rule.when.absent is not None:
-                self._silence.append(machine)
-                self._by_point.setdefault(machine.point.point_id, []).append(machine)
-                continue
-            if machine.rule.by_clock:
-                self._by_clock.append(machine)
-            for metric_id in machine.rule.when.metric_ids():
-                self._by_reading.setdefault((machine.point.point_id, metric_id), []).append(machine)
-                watched.add(metric_id)
-        self._watched = np.array(sorted(watched), np.int16)
-
     def fold(self, batch: LogBatch) -> tuple[list[Decided], int]:
         """Judge a batch of the log; returns what was decided and how many readings were judged."""
         decided: list[Decided] = []
         received_us = round(batch.received_at.timestamp() * 1e6)
+        if batch.origin == "import":
+            self._notice(batch, received_us)
+            return decided, 0
         if self._silence:
             for point_id in np.unique(batch.point_ids).tolist():
                 for machine in self._by_point.get(point_id, ()):
@@ -109,11 +153,18 @@ class Engine:
         wanted = np.isin(batch.metric_ids, self._watched) & (batch.qualities == Quality.GOOD)
         columns = (batch.times_us, batch.point_ids, batch.metric_ids, batch.values)
         by_reading, changed = self._by_reading, self._changed
+        # Most batches are of now: their readings need no second look.
+        old = not self._judge_history and len(batch) and int(batch.times_us.min()) < received_us - _LEAST_MEMORY_US
         judged = 0
         for time_us, point_id, metric_id, value in zip(*(column[wanted].tolist() for column in columns), strict=True):
             machines = by_reading.get((point_id, metric_id))
             if machines is None:
                 continue
+            if old:
+                machines = [machine for machine in machines if time_us >= received_us - machine.memory_us]
+                if not machines:
+                    self.history += 1
+                    continue
             judged += 1
             reading = Reading(time_us, metric_id, value)
             for machine in machines:
@@ -124,6 +175,24 @@ class Engine:
                 if made:
                     decided.extend(Decided(machine.rule, machine.point, transition) for transition in made)
         return decided, judged
+
+    def _notice(self, batch: LogBatch, received_us: int) -> None:
+        """An import is not judged one by one: what it brought within a rule's memory is looked at as a whole."""
+        wanted = np.isin(batch.metric_ids, self._watched) & (batch.qualities == Quality.GOOD)
+        columns = (batch.times_us, batch.point_ids, batch.metric_ids)
+        newest: dict[tuple[int, int], int] = {}
+        for time_us, point_id, metric_id in zip(*(column[wanted].tolist() for column in columns), strict=True):
+            newest[point_id, metric_id] = max(time_us, newest.get((point_id, metric_id), time_us))
+        for place, time_us in newest.items():
+            for machine in self._by_reading.get(place, ()):
+                if time_us >= received_us - machine.memory_us:
+                    self._imported[machine.rule.id, machine.point.point_id] = machine
+        self.history += batch.reading_count
+
+    def take_imported(self) -> list[Machine]:
+        """Machines for which an import brought something that may matter now, once: they begin anew."""
+        machines, self._imported = list(self._imported.values()), {}
+        return machines
 
     def tick(self, now_us: int, outages: Sequence[tuple[int, int]], blind: bool) -> list[Decided]:
         """Let the clock decide. `now_us` must not be later than what of the log has been judged. `outages` are

@@ -14,7 +14,7 @@ def change_of(one: Decided, zone: ZoneInfo) -> Change:
     """The transition to be written; times in its texts are local to `zone`."""
     texts: dict[str, str] = {}
     for language in ("en", "uk"):
-        told = tell(one.rule, language, _place(one.point, language), one.transition, zone)
+        told = tell(one.rule, language, place_of(one.point, language), one.transition, zone)
         texts |= {
             f"title_{language}": told.title,
             f"sentence_{language}": told.sentence,
@@ -37,7 +37,8 @@ def change_of(one: Decided, zone: ZoneInfo) -> Change:
     )
 
 
-def _place(point: PointInfo, language: str) -> Place:
+def place_of(point: PointInfo, language: str) -> Place:
+    """A point as a sentence in this language names it."""
     uk = language == "uk"
     return Place(
         point=point.name_uk if uk else point.name_en,

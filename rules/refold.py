@@ -1,4 +1,4 @@
-"""A rule that is new or changed, or a point that is new: what the stored readings make of it. Pure.
+"""Beginning anew: a rule is new or changed, or a point is new or has imported readings. Pure.
 
 The readings of the rule's memory are folded anew, and the result is held against the alert that is open already: it
 stays open if the rule still holds, is resolved if not, and none is raised twice. What a new rule would have raised and
@@ -15,6 +15,7 @@ from rules.step import FIRING, INACTIVE, RECOVERING, Core, KeyState, Reading, Tr
 
 KEPT = "the rule was changed and still holds"
 DROPPED = "the rule was changed and no longer holds"
+IMPORTED = "imported readings: the condition does not hold"
 
 
 class Open(NamedTuple):
@@ -25,15 +26,15 @@ class Open(NamedTuple):
 
 
 def refold(
-    rule: Rule, interval_s: float, readings: Iterable[Reading], opened: Open | None
+    rule: Rule, interval_s: float, readings: Iterable[Reading], opened: Open | None, *, imported: bool = False
 ) -> tuple[KeyState, tuple[Transition, ...]]:
-    """State after these good readings, in order of time, and what has to be told."""
+    """State after these good readings, in order of time, and what has to be told; `imported`: some are late."""
     state = initial(rule)
     told: list[Transition] = []
     for reading in readings:
         state, made = step(rule, interval_s, state, reading)
         told += made
-    return _reconcile(rule, state, told, opened)
+    return _reconcile(rule, state, told, opened, imported)
 
 
 def relisten(
@@ -48,7 +49,7 @@ def relisten(
 
 
 def _reconcile(
-    rule: Rule, state: KeyState, told: Sequence[Transition], opened: Open | None
+    rule: Rule, state: KeyState, told: Sequence[Transition], opened: Open | None, imported: bool = False
 ) -> tuple[KeyState, tuple[Transition, ...]]:
     core = state.core
     fires = core.phase in (FIRING, RECOVERING)
@@ -58,8 +59,9 @@ def _reconcile(
     shown, limit = (None, None) if rule.when.absent is not None else rule.watched.shown(core.condition)
     if fires:
         kept = Transition("kept", opened.breached_us, max(core.last_us, opened.fired_us), KEPT, shown, limit)
-        return _renamed(state, core.breached_us, opened.breached_us), (kept,)
-    resolved = Transition("resolves", opened.breached_us, max(core.last_us, opened.fired_us), DROPPED, shown, limit)
+        return _renamed(state, core.breached_us, opened.breached_us), () if imported else (kept,)
+    reason = IMPORTED if imported else DROPPED
+    resolved = Transition("resolves", opened.breached_us, max(core.last_us, opened.fired_us), reason, shown, limit)
     return state, (resolved,)
 
 

@@ -55,6 +55,7 @@ class RulesConfig:
     time_zone: str
     worker: str = "rules"
     lease_s: float = LEASE_S
+    judge_history: bool = False
 
 
 class RulesService(DatabaseService):
@@ -68,6 +69,9 @@ class RulesService(DatabaseService):
         self._membership = Membership(config.database_url, config.worker, config.rules, config.lease_s)
         self._forget()
         self._ticked = self._beaten = 0.0
+
+    def _fresh_engine(self) -> Engine:
+        return Engine(self._config.rules, judge_history=self._config.judge_history)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
@@ -91,7 +95,7 @@ class RulesService(DatabaseService):
 
     def _forget(self) -> None:
         """Hold nothing: what was worked out and not written is gone, what is held is read anew."""
-        self._engine = Engine(self._config.rules)
+        self._engine = self._fresh_engine()
         self._held: dict[int, Partition] = {}
         self._points: dict[int, list[PointInfo]] = {}
         self._masks: dict[frozenset[int], npt.NDArray[np.bool_]] = {}
@@ -147,9 +151,11 @@ class RulesService(DatabaseService):
             self._write(connection, decided, self._tokens(partitions))
         metrics.KEYS.set(len(self._engine.machines))
 
-    def _begin_anew(self, connection: Connection[Any], machines: list[Machine]) -> Iterator[list[Decided]]:
-        """Let new and changed rules, and rules at new points, know what is stored already; what came of it, some
-        points at a time."""
+    def _begin_anew(
+        self, connection: Connection[Any], machines: list[Machine], *, imported: bool = False
+    ) -> Iterator[list[Decided]]:
+        """Let new and changed rules, and rules at new or imported points, know what is stored already; what came of
+        it, some points at a time."""
         if not machines:
             return
         opened = {
@@ -166,7 +172,7 @@ class RulesService(DatabaseService):
         begun = {
             point.point_id
             for number, one in self._held.items()
-            if one.position != BEGINNING
+            if imported or one.position != BEGINNING
             for point in self._points[number]
         }
         for rule_id, its in by_rule.items():
@@ -182,8 +188,9 @@ class RulesService(DatabaseService):
                         last_us = _us(heard[point_id]) if point_id in heard else 0
                         state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
                     else:
-                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open)
-                    self._engine.replace_state(machine, state)
+                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open, imported=imported)
+                    if state != machine.state:
+                        self._engine.replace_state(machine, state)
                     decided += [Decided(rule, machine.point, transition) for transition in made]
                 yield decided
 
@@ -237,12 +244,16 @@ class RulesService(DatabaseService):
             made, count = self._engine.fold(batch.of_points(wanted))
             decided += made
             judged += count
+        for anew in self._begin_anew(connection, self._engine.take_imported(), imported=True):
+            decided += anew
+        connection.commit()
         self._write(connection, decided, [(one.number, one.token) for one in partitions], reached)
         for one in partitions:
             self._held[one.number] = one._replace(position=reached)
         metrics.READINGS.inc(judged)
         metrics.LATE_UNJUDGED.inc(self._engine.late_unjudged)
-        self._engine.late_unjudged = 0
+        metrics.HISTORY.inc(self._engine.history)
+        self._engine.late_unjudged = self._engine.history = 0
         return more
 
     def _mask(self, partitions: frozenset[int]) -> npt.NDArray[np.bool_]:

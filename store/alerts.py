@@ -123,6 +123,14 @@ def readings_of(
     )
 
 
+def history_of(
+    connection: Connection[Any], point_id: int, since: datetime, until: datetime
+) -> list[tuple[int, int, float, int]]:
+    """(time in microseconds, metric_id, value, quality) of all stored readings of a point between two moments."""
+    parameters = {"point_id": point_id, "since": since, "until": until}
+    return connection.execute(sql("alerts.history_of"), parameters).fetchall()
+
+
 @dataclass(frozen=True)
 class Change:
     """A transition to be written, with the texts that were made for it."""

@@ -108,24 +108,38 @@ def meters(connection: Connection[Any], points: Sequence[int]) -> dict[int, Mete
     return found
 
 
-def write_consumption(
-    connection: Connection[Any],
-    series: Series,
-    bucket_us: Ints,
-    amount: Floats,
-    estimated: npt.NDArray[np.bool_],
-) -> None:
-    """Replace the consumption of the hours in `series`' range."""
+@dataclass(frozen=True)
+class Amounts:
+    """The consumption of the hours in a series' range."""
+
+    series: Series
+    bucket_us: Ints
+    amount: Floats
+    estimated: npt.NDArray[np.bool_]
+
+
+def write_consumption(connection: Connection[Any], changed: Sequence[Amounts]) -> None:
+    """Replace the consumption of the hours in the range of each series. A series may be there more than once."""
+    # Where ranges of a series overlap, the hours in common are the same.
+    hours = {
+        (its.series.point_id, its.series.metric_id, bucket_us): (amount, estimated)
+        for its in changed
+        for bucket_us, amount, estimated in zip(
+            its.bucket_us.tolist(), its.amount.tolist(), its.estimated.tolist(), strict=True
+        )
+    }
     connection.execute(
         sql("derived.write_consumption"),
         {
-            "point_id": series.point_id,
-            "metric_id": series.metric_id,
-            "from": _at(series.from_us),
-            "to": _at(series.to_us),
-            "buckets": (bucket_us / 1e6).tolist(),
-            "amounts": amount.tolist(),
-            "qualities": estimated.astype(int).tolist(),
+            "points": [its.series.point_id for its in changed],
+            "metrics": [its.series.metric_id for its in changed],
+            "froms": [_at(its.series.from_us) for its in changed],
+            "tos": [_at(its.series.to_us) for its in changed],
+            "hour_points": [key[0] for key in hours],
+            "hour_metrics": [key[1] for key in hours],
+            "buckets": [key[2] // 1_000_000 for key in hours],
+            "amounts": [value[0] for value in hours.values()],
+            "qualities": [int(value[1]) for value in hours.values()],
         },
     )
 

@@ -1,4 +1,4 @@
-"""Retention, and chunks made before they are needed. The same on both editions of TimescaleDB."""
+"""Retention, the same on both editions of TimescaleDB."""
 
 from __future__ import annotations
 

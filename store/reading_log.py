@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,11 @@ BEGINNING = Position(0, 0)
 
 @dataclass(frozen=True)
 class LogBatch:
-    """What one committed batch brought, ordered by time. `times_us` is microseconds since 1970, UTC."""
+    """What one committed batch brought, ordered by time. `times_us` is microseconds since 1970, UTC.
+
+    A batch of the origin `import` has of each series only the first, the last and the newest reading: whatever lies
+    between them may be new. `reading_count` is how many readings really were new.
+    """
 
     xid: int
     seq: int
@@ -40,6 +44,8 @@ class LogBatch:
     metric_ids: npt.NDArray[np.int16]
     values: npt.NDArray[np.float64]
     qualities: npt.NDArray[np.int16]
+    origin: Literal["live", "import"] = "live"
+    reading_count: int = 0
 
     def __len__(self) -> int:
         return len(self.times_us)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -48,6 +49,35 @@ def load_registry(connection: Connection[Any]) -> dict[str, RegisteredDevice]:
     with connection.cursor(row_factory=dict_row) as cursor:
         devices = _devices(cursor.execute(sql("registry.devices")))
     return {address: device for address, device in devices.items() if device.assignments or device.state != "unclaimed"}
+
+
+#: Now and then everything is read again: a row that somebody deleted by hand leaves no trace.
+_ALL_AGAIN_S = 3600.0
+
+
+@dataclass
+class RegistryMirror:
+    """All that `load_registry` gives, kept up to date by what changed since the last time."""
+
+    devices: dict[str, RegisteredDevice] = field(default_factory=dict)
+    _since: str | None = None
+    _all_read_at: float = float("-inf")
+
+    def refresh(self, connection: Connection[Any]) -> None:
+        """Read what changed, or everything at first and once an hour."""
+        (since,) = connection.execute(sql("registry.snapshot")).fetchone() or (None,)
+        if time.monotonic() - self._all_read_at > _ALL_AGAIN_S:
+            self.devices = load_registry(connection)
+            self._all_read_at = time.monotonic()
+        else:
+            with connection.cursor(row_factory=dict_row) as cursor:
+                changed = _devices(cursor.execute(sql("registry.devices_since"), {"since": self._since}))
+            for address, device in changed.items():
+                if device.assignments or device.state != "unclaimed":
+                    self.devices[address] = device
+                else:
+                    self.devices.pop(address, None)
+        self._since = since
 
 
 def _devices(rows: Iterable[dict[str, Any]]) -> dict[str, RegisteredDevice]:

@@ -156,7 +156,7 @@ class ReadingWriter:
             stored = 0
             if len(batch):
                 with cursor.copy(sql("writer.copy_staging")) as copy:
-                    copy.write(_packed(batch))
+                    copy.write(packed(batch))
                 received_at = datetime.fromtimestamp(batch.received_at, UTC)
                 cursor.execute(sql("writer.insert_new"), {"received_at": received_at})
                 row = cursor.fetchone()
@@ -185,7 +185,8 @@ def load_deliveries(connection: Connection[Any], client_id: str) -> dict[int, tu
     return {packet_id: (bytes(digest), received_at) for packet_id, digest, received_at in rows}
 
 
-def _packed(batch: ReadingBatch) -> bytes:
+def packed(batch: ReadingBatch) -> bytes:
+    """The readings as PostgreSQL's binary COPY takes them."""
     rows = np.empty(len(batch), _ROW)
     rows["fields"] = 5
     rows["time_length"], rows["time"] = 8, batch.time_us - _EPOCH_2000_US

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from catalogue.errors import CatalogueError
 from ingest.errors import IngestError
+from misto.backfill.errors import BackfillError
 from misto.runtime.errors import EmbeddedRuntimeError
 from rules.errors import RulesError
 from simulators.errors import SimulatorError
@@ -18,7 +19,7 @@ from store.errors import StoreError
 #: One module per group of commands; each has `register(app)`.
 _GROUPS = (
     "store", "ingest", "decode", "profile", "rules", "keeper", "board", "simulate", "score", "dashboards", "doctor",
-    "runtime", "demo", "devices", "quarantine",
+    "runtime", "demo", "devices", "quarantine", "import_",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ for _group in _GROUPS:
     import_module(f"misto.cli.{_group}").register(app)
 
 
-_KNOWN = (CatalogueError, StoreError, IngestError, RulesError, SimulatorError, EmbeddedRuntimeError)
+_KNOWN = (CatalogueError, StoreError, IngestError, RulesError, SimulatorError, EmbeddedRuntimeError, BackfillError)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -193,7 +194,13 @@ def _report(account: Account, output: TextIO) -> None:
     """What became of the rows, for a person."""
     filtered = f", left out by the filter: {account.filtered:,}" if account.filtered else ""
     print(f"rows read: {account.rows:,}{filtered}, skipped: {account.skipped_rows:,}", file=output)
+    for line in told_reasons(account):
+        print(line, file=output)
+
+
+def told_reasons(account: Account) -> Iterator[str]:
+    """A line for each reason why something was left out, the most frequent first."""
     for reason, entry in sorted(account.reasons.items(), key=lambda item: -item[1].count):
         lines = ", ".join(map(str, entry.lines)) + (" …" if entry.count > len(entry.lines) else "")
         example = f" (such as {entry.example!r})" if entry.example else ""
-        print(f"  {entry.count:,} × {reason}{example}: line {lines}", file=output)
+        yield f"  {entry.count:,} × {reason}{example}: line {lines}"

@@ -112,17 +112,16 @@ def _judge(places: Sequence[int]) -> Judged:
         for rule in _job.rules:
             if in_scope(rule.scope, point):
                 watched.setdefault(rule.id, []).append(meter.point.id)
-                made, count = transitions(rule, meter, sent.time_us, sent.sent_us, columns, _job.to_us)
+                made, count = transitions(rule, meter.point.interval, sent.time_us, sent.sent_us, columns, _job.to_us)
                 alerts += episodes(rule.id, meter.point.id, made)
                 judged += count
     return Judged(alerts, truths, watched, readings, judged)
 
 
 def transitions(
-    rule: Rule, meter: Meter, time_us: Ints, sent_us: Ints, columns: dict[str, Column], to_us: int
+    rule: Rule, interval_s: float, time_us: Ints, sent_us: Ints, columns: dict[str, Column], to_us: int
 ) -> tuple[list[Transition], int]:
     """All that a rule decides at a point, in order of reception, and from how many readings."""
-    interval_s = meter.point.interval
     state = initial(rule)
     told: list[Transition] = []
     if rule.when.absent is not None:

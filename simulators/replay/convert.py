@@ -214,6 +214,7 @@ class Converter:
                 )
                 for lane, part in zip(self._lanes, found, strict=True)
             ],
+            line[order],
         )
 
     def _registers(self, lane: _Lane) -> Registers:

@@ -44,7 +44,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Messages:
-    """All messages in order of time. `sources[k]` has the metrics, and for each reading their values (NaN: none)."""
+    """All messages in order of time. `sources[k]` has the metrics, and for each reading their values (NaN: none).
+
+    `line` is the line of the file that each comes from.
+    """
 
     time_us: Ints
     device: Ints
@@ -52,6 +55,7 @@ class Messages:
     place: Ints
     addresses: list[str]
     sources: list[tuple[list[str], list[list[float]]]]
+    line: Ints
 
     def __len__(self) -> int:
         return len(self.time_us)

@@ -59,6 +59,11 @@ SELECT point_id, (date_part('epoch', time) * 1e6)::bigint, metric_id, value FROM
 WHERE point_id = ANY (%(point_ids)s) AND metric_id = ANY (%(metric_ids)s) AND time >= %(since)s AND quality = 0
 ORDER BY point_id, time, metric_id;
 
+-- name: history_of
+SELECT (date_part('epoch', time) * 1e6)::bigint, metric_id, value, quality FROM readings
+WHERE point_id = %(point_id)s AND time >= %(since)s AND time < %(until)s
+ORDER BY time, metric_id;
+
 -- name: close_removed
 WITH closed AS (
     UPDATE alert_episode SET state = 'closed_rule_removed', resolved_at = now(), closed_decided_at = now()

@@ -54,16 +54,24 @@ WHERE p.point_id = ANY (%(points)s)
 GROUP BY p.point_id;
 
 -- name: write_consumption
-WITH gone AS (
+WITH new AS (
+    SELECT point_id, metric_id, to_timestamp(bucket_s) AS bucket, amount, quality
+    FROM unnest(%(hour_points)s::integer[], %(hour_metrics)s::smallint[], %(buckets)s::bigint[],
+                %(amounts)s::float8[], %(qualities)s::smallint[])
+        AS new (point_id, metric_id, bucket_s, amount, quality)
+), gone AS (
     DELETE FROM consumption_hourly AS c
-    WHERE c.point_id = %(point_id)s AND c.metric_id = %(metric_id)s AND c.bucket >= %(from)s AND c.bucket < %(to)s
-      AND c.bucket <> ALL (SELECT to_timestamp(b) FROM unnest(%(buckets)s::float8[]) AS b)
+    USING unnest(%(points)s::integer[], %(metrics)s::smallint[], %(froms)s::timestamptz[], %(tos)s::timestamptz[])
+        AS range (point_id, metric_id, begin, stop)
+    WHERE c.point_id = range.point_id AND c.metric_id = range.metric_id
+      AND c.bucket >= range.begin AND c.bucket < range.stop
+      AND NOT EXISTS (SELECT FROM new WHERE (new.point_id, new.metric_id, new.bucket)
+                                          = (c.point_id, c.metric_id, c.bucket))
 )
-INSERT INTO consumption_hourly (bucket, point_id, metric_id, amount, quality)
-SELECT to_timestamp(b), %(point_id)s, %(metric_id)s, a, q
-FROM unnest(%(buckets)s::float8[], %(amounts)s::float8[], %(qualities)s::smallint[]) AS new (b, a, q)
+INSERT INTO consumption_hourly AS c (bucket, point_id, metric_id, amount, quality)
+SELECT bucket, point_id, metric_id, amount, quality FROM new
 ON CONFLICT (point_id, metric_id, bucket) DO UPDATE SET amount = excluded.amount, quality = excluded.quality
-WHERE (consumption_hourly.amount, consumption_hourly.quality) IS DISTINCT FROM (excluded.amount, excluded.quality);
+WHERE (c.amount, c.quality) IS DISTINCT FROM (excluded.amount, excluded.quality);
 
 -- name: fill_readings
 WITH around AS (

@@ -90,7 +90,8 @@ SET valid_to = %(at)s, register_end = coalesce(%(register_end)s::float8, registe
 WHERE assignment_id = %(row_id)s;
 
 -- name: drop_by_hand
-DELETE FROM assignment WHERE assignment_id = %(row_id)s;
+WITH gone AS (DELETE FROM assignment WHERE assignment_id = %(row_id)s RETURNING device_id)
+UPDATE device SET state = state FROM gone WHERE device.device_id = gone.device_id;
 
 -- name: held_by
 SELECT a.assignment_id AS row_id, p.code AS point, p.kind, a.channel, a.valid_from > now() AS later

@@ -1,5 +1,6 @@
 -- name: read
-SELECT xid::text::bigint, seq, received_at, times_us, point_ids, metric_ids, "values", qualities
+SELECT xid::text::bigint, seq, received_at, times_us, point_ids, metric_ids, "values", qualities,
+       origin, reading_count
 FROM reading_log
 WHERE (xid, seq) > (%(xid)s::text::xid8, %(seq)s)
   AND (xid, seq) <= (coalesce(%(until_xid)s::text, '18446744073709551615')::xid8,

@@ -8,6 +8,27 @@ LEFT JOIN assignment AS a USING (device_id)
 LEFT JOIN point AS p USING (point_id)
 ORDER BY d.device_id, a.valid_from DESC;
 
+-- name: devices_since
+-- Devices with a row of theirs from a transaction that had not ended at the snapshot `since`.
+SELECT d.device_id, d.address, d.profile, d.state, a.point_id, a.channel,
+       extract(epoch FROM a.valid_from)::float8 AS valid_from_s,
+       extract(epoch FROM a.valid_to)::float8 AS valid_to_s,
+       p.bin_empty_mm, p.bin_full_mm
+FROM device AS d
+LEFT JOIN assignment AS a USING (device_id)
+LEFT JOIN point AS p USING (point_id)
+WHERE d.device_id IN (
+    SELECT device_id FROM device WHERE age(xmin) <= age(%(since)s::xid)
+    UNION
+    SELECT device_id FROM assignment WHERE age(xmin) <= age(%(since)s::xid)
+    UNION
+    SELECT device_id FROM assignment WHERE point_id IN (SELECT point_id FROM point WHERE age(xmin) <= age(%(since)s::xid))
+)
+ORDER BY d.device_id, a.valid_from DESC;
+
+-- name: snapshot
+SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text;
+
 -- name: device
 SELECT d.device_id, d.address, d.profile, d.state, a.point_id, a.channel,
        extract(epoch FROM a.valid_from)::float8 AS valid_from_s,
@@ -135,7 +156,9 @@ WHERE assignment_id = %(row_id)s;
 UPDATE assignment SET valid_to = %(valid_to)s WHERE assignment_id = %(row_id)s;
 
 -- name: drop_assignment
-DELETE FROM assignment WHERE assignment_id = %(row_id)s;
+-- The device is touched, so that whoever mirrors the registry sees it.
+WITH gone AS (DELETE FROM assignment WHERE assignment_id = %(row_id)s RETURNING device_id)
+UPDATE device SET state = state FROM gone WHERE device.device_id = gone.device_id;
 
 -- name: log_change
 SELECT log_change(point_id, coalesce(%(since)s::timestamptz, '-infinity')) FROM point WHERE code = %(point)s;

@@ -83,7 +83,14 @@ def test_ten_days_over_mqtt_are_stored_judged_and_scored_as_without(
     settings = {"database_url": database_url, "mqtt_url": own_mosquitto.url}
     with (
         Process("ingest", log=tmp_path / "ingest.log", port_setting="ingest_metrics_port", **settings) as ingest,
-        Process("rules", "run", log=tmp_path / "rules.log", port_setting="rules_metrics_port", **settings) as rules,
+        Process(
+            "rules",
+            "run",
+            log=tmp_path / "rules.log",
+            port_setting="rules_metrics_port",
+            judge_history=True,
+            **settings,
+        ) as rules,
     ):
         ingest.wait_well()
         rules.wait_well()

@@ -337,3 +337,24 @@ def test_rollups(view: str, database: psycopg.Connection, new_connection: Connec
         f"SELECT reading_count, value_avg, value_min, value_max, value_first, value_last FROM {view}"  # type: ignore[arg-type]
     ).fetchall()
     assert row == [(3, 3, 1, 5, 5, 3)]
+
+
+def test_a_backlog_and_what_is_new_come_together(
+    keeper: Keeper, database: psycopg.Connection, new_connection: Connect
+) -> None:
+    """What lies far apart is derived from apart, and comes to the same as all at once."""
+    point = found(database, building())["school-electricity"]
+    writer, connection = ReadingWriter(new_connection()), new_connection()
+    rows = [(T0_S + index * 3600 * 5, point, ENERGY, float(index * index)) for index in range(200)]
+    for some in (rows[100:110], rows[:3] + rows[190:], rows[3:100:2] + rows[110:190], rows[4:100:2]):
+        writer.write(batch(some))
+        derive_all(keeper, connection)
+    expected = hourly(
+        np.array([int(row[0] * 1e6) for row in rows]), np.array([row[3] for row in rows]), long_gap_us=3_600_000_000
+    )
+    stored = database.execute(
+        "SELECT extract(epoch FROM bucket)::bigint * 1000000, amount, quality FROM consumption_hourly ORDER BY bucket"
+    ).fetchall()
+    assert [bucket for bucket, _, _ in stored] == expected.bucket_us.tolist()
+    assert [amount for _, amount, _ in stored] == pytest.approx(expected.amount.tolist(), abs=1e-6)
+    assert [quality == 1 for _, _, quality in stored] == expected.estimated.tolist()
