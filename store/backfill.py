@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from catalogue.geometry import BinGeometry
 from store.errors import StoreError
 from store.queries import sql
+from store.registry import geometry_of
 from store.writer import ReadingBatch, packed
 
 
@@ -114,6 +115,6 @@ def imports(connection: Connection[Any], most: int) -> list[Mapping[str, Any]]:
 def points_by_code(connection: Connection[Any]) -> dict[str, tuple[int, BinGeometry | None]]:
     """Every point of a site: its number, and its geometry if it is a bin whose geometry is known."""
     return {
-        code: (point_id, None if empty is None else BinGeometry(empty_mm=empty, full_mm=full))
-        for code, point_id, empty, full in connection.execute(sql("backfill.points"))
+        row["code"]: (row["point_id"], geometry_of(row))
+        for row in connection.cursor(row_factory=dict_row).execute(sql("backfill.points"))
     }

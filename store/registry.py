@@ -80,6 +80,19 @@ class RegistryMirror:
         self._since = since
 
 
+def geometry_of(row: Mapping[str, Any]) -> BinGeometry | None:
+    """The bin's geometry in a row of `point`, if it has one."""
+    if row["bin_empty_mm"] is None:
+        return None
+    return BinGeometry(
+        empty_mm=row["bin_empty_mm"],
+        full_mm=row["bin_full_mm"],
+        blind_mm=row["bin_blind_mm"],
+        shape=row["bin_shape"] or "prism",
+        floor_width_pct=row["bin_floor_width_pct"],
+    )
+
+
 def _devices(rows: Iterable[dict[str, Any]]) -> dict[str, RegisteredDevice]:
     devices: dict[str, RegisteredDevice] = {}
     for row in rows:
@@ -87,19 +100,8 @@ def _devices(rows: Iterable[dict[str, Any]]) -> dict[str, RegisteredDevice]:
             row["address"], RegisteredDevice(row["device_id"], row["address"], row["profile"], row["state"])
         )
         if row["point_id"] is not None:
-            geometry = (
-                BinGeometry(
-                    empty_mm=row["bin_empty_mm"],
-                    full_mm=row["bin_full_mm"],
-                    blind_mm=row["bin_blind_mm"],
-                    shape=row["bin_shape"] or "prism",
-                    floor_width_pct=row["bin_floor_width_pct"],
-                )
-                if row["bin_empty_mm"] is not None
-                else None
-            )
             device.assignments.append(
-                Assignment(row["point_id"], row["channel"], row["valid_from_s"], row["valid_to_s"], geometry)
+                Assignment(row["point_id"], row["channel"], row["valid_from_s"], row["valid_to_s"], geometry_of(row))
             )
     return devices
 

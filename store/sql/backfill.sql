@@ -99,7 +99,7 @@ SELECT import_id, file, started_at, updated_at, finished_at, position, stored, d
 FROM import ORDER BY import_id DESC LIMIT %(most)s;
 
 -- name: points
-SELECT code, point_id, bin_empty_mm, bin_full_mm FROM point WHERE site_id IS NOT NULL;
+SELECT code, point_id, bin_empty_mm, bin_full_mm, bin_blind_mm, bin_shape, bin_floor_width_pct FROM point WHERE site_id IS NOT NULL;
 
 -- name: rollup_note
 INSERT INTO rollup_due (first_at, last_at) VALUES (%(first_at)s, %(last_at)s);

@@ -13,7 +13,7 @@ ORDER BY d.device_id, a.valid_from DESC;
 SELECT d.device_id, d.address, d.profile, d.state, a.point_id, a.channel,
        extract(epoch FROM a.valid_from)::float8 AS valid_from_s,
        extract(epoch FROM a.valid_to)::float8 AS valid_to_s,
-       p.bin_empty_mm, p.bin_full_mm
+       p.bin_empty_mm, p.bin_full_mm, p.bin_blind_mm, p.bin_shape, p.bin_floor_width_pct
 FROM device AS d
 LEFT JOIN assignment AS a USING (device_id)
 LEFT JOIN point AS p USING (point_id)

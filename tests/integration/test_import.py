@@ -404,7 +404,10 @@ def test_a_past_that_comes_by_mqtt_is_history_too(
     service = RulesService(RulesConfig(database_url, rules, "Europe/Kyiv", judge_history=judged), stop)
     thread = threading.Thread(target=service.run)
     thread.start()
-    wait_for(lambda: database.execute("SELECT 1 FROM log_cursor").fetchone() is not None, "it has judged")
+    wait_for(
+        lambda: database.execute("SELECT 1 FROM log_position WHERE reader = 'rules'").fetchone() is not None,
+        "it has judged",
+    )
     # What is fresh is judged all the same.
     store_live(connection, points, fill(0.25, 6, lambda hour: 99.0))
     wait_for(lambda: len([state for _, state in alerts(database) if state == "firing"]) == 1, "the fresh one fires")

@@ -105,11 +105,15 @@ def test_points_that_come_and_go_are_watched_by_who_holds_them(
     for connection in (database, reference):
         found(connection, bins(20))
     writer = ReadingWriter(new_connection())
-    with running(database_url, "one"), running(database_url, "other"):
-        wait_for(lambda: [one.partitions for one in worker_list(database)] == [32, 32], "both have their share")
+    with running(database_url, "one") as one, running(database_url, "other") as other:
+        wait_for(lambda: [each.partitions for each in worker_list(database)] == [32, 32], "both have their share")
         points = found(database, bins(40))
         states = "SELECT count(DISTINCT point_id) FROM rule_state"
-        wait_for(lambda: database.execute(states).fetchone() == (40,), "the new points are watched")
+
+        def watched() -> set[int]:
+            return {key[1] for service in (one, other) for key in list(service._engine.machines)}
+
+        wait_for(lambda: watched() == set(points.values()), "the new points are watched")
         stream = Stream(sorted(points.values()), 30, 3)
         for number in range(len(stream.rounds)):
             stream.write(writer, number)
