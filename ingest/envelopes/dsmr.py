@@ -115,6 +115,12 @@ class _Message:
             channels[""]["power_w"] = values.pop("power") - values.pop("returned", 0.0)
         elif "returned" in values:
             channels["returned"] = {"power_w": values.pop("returned")}
+        for phase in "123":
+            drawn, fed_in = values.pop(f"power.{phase}", None), values.pop(f"returned.{phase}", None)
+            if drawn is not None:
+                channels[""][f"power_l{phase}_w"] = drawn - (fed_in or 0.0)
+            elif fed_in is not None:
+                channels.setdefault("returned", {})[f"power_l{phase}_w"] = fed_in
         for slot, value in values.items():
             channel = slot.partition("_")[0] if slot.startswith(("gas", "water")) else ""
             channels.setdefault(channel, {})[_METRICS[slot]] = value

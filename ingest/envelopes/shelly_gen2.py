@@ -12,7 +12,7 @@ A three-phase `em:0` with its `emdata:0` is the device itself. Clamps of single-
 the channels "0", "1" …; of all other components the instance 0 is the device itself and n > 0 the channel "n".
 
 `params.ts` is the time; before the clock is set it counts from the start of the device. Status topics have no time.
-The temperature inside a switch is not kept, a component `temperature:n` is.
+The temperature inside a switch is that of the device; a component `temperature:n` measures its place.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _FIELDS: dict[str, dict[str, Target]] = {
         "total_act_power": ("power_w", 1),
         "total_aprt_power": ("apparent_power_va", 1),
         "total_current": ("current_a", 1),
+        **{f"{phase}_act_power": (f"power_l{n}_w", 1) for n, phase in enumerate("abc", 1)},
         **{f"{phase}_voltage": (f"voltage_l{n}_v", 1) for n, phase in enumerate("abc", 1)},
         **{f"{phase}_current": (f"current_l{n}_a", 1) for n, phase in enumerate("abc", 1)},
         **{f"{phase}_freq": ("frequency_hz", 1) for phase in "abc"},
@@ -72,7 +73,11 @@ _FIELDS: dict[str, dict[str, Target]] = {
     "humidity": {"rh": ("humidity_pct", 1)},
     "devicepower": {"battery.percent": ("battery_pct", 1), "battery.V": ("battery_v", 1)},
     "input": {"counts.total": ("pulse_count", 1)},
+    "illuminance": {"lux": ("illuminance_lx", 1)},
+    "voltmeter": {"voltage": ("voltage_v", 1)},
 }
+#: Components that tell a state: field → metric.
+_STATES = {"smoke": ("alarm", "on_fire"), "flood": ("alarm", "water_leak"), "presence": ("presence", "occupied")}
 # Where a firmware leaves out the total, it is the sum of the three phases.
 _SUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "em": {"total_act_power": ("a_act_power", "b_act_power", "c_act_power")},
@@ -169,7 +174,7 @@ def _readings(address: str, time_us: int | None, status: dict[str, Any]) -> list
     uplinks: dict[str, Uplink] = {}
     for name, body in status.items():
         match = _COMPONENT.match(name)
-        if match is None or match[1] not in _FIELDS:
+        if match is None or (match[1] not in _FIELDS and match[1] not in _STATES):
             continue
         kind, instance = match[1], int(match[2])
         channel = str(instance) if instance or kind in _CLAMPS else ""
@@ -195,6 +200,14 @@ def _component(uplink: Uplink, kind: str, name: str, body: dict[str, Any]) -> No
             return  # on mains, it measures an empty battery holder
     metrics = uplink.metrics or {}
     before = set(metrics)
+    if kind in _STATES and uplink.metrics is not None:
+        field, metric = _STATES[kind]
+        if isinstance(body.get(field), bool):
+            uplink.metrics[metric] = float(body[field])
+        return
+    inner = _get(body, "temperature.tC")
+    if inner is not None and kind not in _CLAMPS:
+        keep(uplink, "device_temperature_c", inner, 1, f"{name}.temperature.tC")
     for field, (metric, divisor) in _FIELDS[kind].items():
         keep(uplink, metric, _get(body, field), divisor, f"{name}.{field}")
     for total, parts in _SUMS.get(kind, {}).items():

@@ -13,7 +13,7 @@ A message holds a block a sensor. What a profile gets:
   those of an input under `COUNTER.C1`. So no sensor overwrites another's values.
 - A Bluetooth sensor that the device relays (a block with `mac` or `RSSI`) as channel, its fields under `BLE`.
 - A block of the Smart Meter Interface, whose names people choose freely, under `SML`, with its usual labels unified:
-  `E_in`, `E_out` (kWh), `Power` (W), `Voltage_L1` … (V), `Current_L1` … (A), `Frequency` (Hz).
+  `E_in`, `E_out` (kWh), `Power` (W), `Power_L1` …, `Voltage_L1` … (V), `Current_L1` … (A), `Frequency` (Hz).
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def _labels() -> dict[str, str]:
     for phase, obis in (("1", "3"), ("2", "5"), ("3", "7")):
         names = f"voltagel{phase} ul{phase} voltp{phase} voltagep{phase} u{phase} l{phase}voltage spannungl{phase}"
         labels |= dict.fromkeys(names.split(), f"Voltage_L{phase}") | {f"{obis}270": f"Voltage_L{phase}"}
+        names = f"powerl{phase} powerp{phase} pl{phase} p{phase} l{phase}power leistungl{phase} powercurrl{phase}"
+        labels |= dict.fromkeys(names.split(), f"Power_L{phase}") | {f"{obis}670": f"Power_L{phase}"}
         names = f"currentl{phase} il{phase} ampp{phase} currentp{phase} i{phase} l{phase}current stroml{phase}"
         labels |= dict.fromkeys(names.split(), f"Current_L{phase}") | {f"{obis}170": f"Current_L{phase}"}
     return labels

@@ -16,6 +16,7 @@ average temperatures is no reading.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -133,6 +134,7 @@ _WATER_DRIVERS = frozenset(
 )  # fmt: skip
 #: What Kamstrup's water meters send instead of a temperature that they do not measure.
 _NO_TEMPERATURE = 127.0
+_NOT_NOW = re.compile(r"target|prev|last_|set_date|due_date|history|_avg|hca|radiator|_at_error|season")
 
 #: What a telegram tells about itself.
 _ABOUT = frozenset(
@@ -235,9 +237,9 @@ def make(zone: ZoneInfo) -> list[Envelope]:
                 uplink.signal = {"rssi_dbm": number(content["rssi_dbm"])}
             except ValueError as error:
                 uplink.problems.append((Reason.BAD_VALUE, f"rssi_dbm: {error}"))
-        if not uplink.metrics and not uplink.problems:
-            if inputs:
-                return inputs
+        if inputs and not uplink.metrics and not uplink.problems:
+            return inputs
+        if not uplink.metrics and not uplink.problems and unknown and all(map(_NOT_NOW.search, unknown)):
             raise NotAReading("a telegram with registers of other days or of heat cost units only")
         return [uplink, *inputs]
 

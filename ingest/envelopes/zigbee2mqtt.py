@@ -111,9 +111,13 @@ def _state(below: str, payload: bytes) -> tuple[str, dict[str, Any]]:
     return name, {attribute.replace("-", "_"): content}
 
 
+#: True or false that say something of a place.
+_STATES = frozenset({"contact", "occupancy", "presence", "water_leak", "smoke"})
+
+
 def _measures(content: dict[str, Any]) -> bool:
     return any(
-        key == "contact" or (isinstance(value, int | float) and not isinstance(value, bool) and key not in _SETTINGS)
+        key in _STATES or (isinstance(value, int | float) and not isinstance(value, bool) and key not in _SETTINGS)
         for key, value in content.items()
     )
 
@@ -150,6 +154,7 @@ def _prepare(fields: dict[str, Any]) -> None:
         return  # it sends the total
     if all(isinstance(value, int | float) for value in phases):
         fields["phases_power"] = phases
+        fields["power_phase_a"] = phases[0]
 
 
 def _general(fields: dict[str, Any]) -> str:

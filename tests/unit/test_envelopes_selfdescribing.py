@@ -407,7 +407,7 @@ def test_several_threads_share_what_births_told(sparkplug: Envelope) -> None:
         ("battery/level", "%", ("battery_pct", "")),
         ("bin/level", "%", ("fill_level_pct", "")),
         ("signal/level", "%", None),
-        ("cpu/temperature", "°C", None),
+        ("cpu/temperature", "°C", ("device_temperature_c", "")),
         ("engine/temperature", "", ("temperature_c", "engine")),
         ("Temperature Setpoint", "°C", None),
         ("Current State", "", None),
