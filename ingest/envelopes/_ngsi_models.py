@@ -149,7 +149,8 @@ IGNORED = frozenset(FACTS) | _set(
     deviceCategory controlledProperty controlledAsset ipAddress macAddress mcc mnc deviceState deviceType
     measurementType supportedProtocol configuration dstAware provider hardwareVersion
     softwareVersion osVersion dateFirstUsed dateInstalled dateLastCalibration dateManufactured direction
-    tareWeight grossWeight refServiceOrderId dateEnergyMeteringStarted phaseType phaseToPhaseVoltage displacementPowerFactor
+    tareWeight grossWeight refServiceOrderId
+    dateEnergyMeteringStarted phaseType phaseToPhaseVoltage displacementPowerFactor
     totalDisplacementPowerFactor thdCurrent thdVoltage totalReactiveEnergyExport reactiveEnergyExport
     apparentEnergyImport apparentEnergyExport totalApparentEnergyImport totalApparentEnergyExport refTargetDevice
     energyGenerated maxSolarPowerMeasure dataDescriptor minFlow maxFlow persistenceFlowDuration alarmFlowPersistence

@@ -32,6 +32,7 @@ _NOT_NOW = re.compile(
     re.IGNORECASE,
 )
 _GAS_TOPIC = re.compile(r"(?:^|/)consumption/gas(?:/|$)")
+_GAS_CONTENT = frozenset({"read_at", "delivered", "currently_delivered"})
 _SHORT_TIME = re.compile(r"^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)([WS]?)$")
 _ZONES = {"W": "+01:00", "S": "+02:00", "": ""}
 _METRICS = {
@@ -227,7 +228,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             if isinstance(content, dict) and set(_names(content)) == {_field(topic)}:
                 content = next(iter(content.values()))  # DSMR-API repeats the field's name
             if isinstance(content, dict) and "value" not in content:
-                _object(message, content, _GAS_TOPIC.search(topic) is not None)
+                _object(message, content, _GAS_TOPIC.search(topic) is not None or content.keys() == _GAS_CONTENT)
                 return message.uplinks(_address(topic, content))
             _scalar(message, topic, content)
             return message.uplinks(_address(topic))

@@ -206,4 +206,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             found.append(Uplink(address, time_us, part, profile_names=tuple(names), channel=channel))
         return found
 
-    return [Envelope("zigbee2mqtt", "Zigbee2MQTT", _owns_topic, _looks_like, decode, rank=10)]
+    long = frozenset({"zigbee2mqtt/bridge/devices", "zigbee2mqtt/bridge/definitions"})
+    return [
+        Envelope("zigbee2mqtt", "Zigbee2MQTT", _owns_topic, _looks_like, decode, rank=10, tells_at_length=long),
+    ]

@@ -398,3 +398,23 @@ def test_recorded_messages() -> None:
             outcomes[path.stem] = parts[0].envelope
     refused = {name for name, outcome in outcomes.items() if outcome in set(Reason)}
     assert refused <= {"emonhub_rx_10_values", "vpalac_measurement_batch"}
+
+
+def test_json_of_named_quantities_is_read_by_its_names() -> None:
+    content = {"fill_level": 73.5, "distance_cm": 69.8, "ping_us": 1468, "valid": False, "status": "ok", "rssi": -70}
+    envelope = ENVELOPES["one_value"]
+    assert envelope.looks_like(content)
+    (uplink,) = envelope.decode("salt/sensor/state", json.dumps(content).encode(), NOW_US)
+    assert isinstance(uplink, Uplink)
+    assert (uplink.address, uplink.quality) == ("salt", Quality.SUSPECT)
+    assert uplink.metrics == pytest.approx({"fill_level_pct": 73.5, "distance_mm": 698})
+    assert (uplink.signal, uplink.unknown) == ({"rssi_dbm": -70}, ("ping_us",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"battery": 50}, {"level": 5}, {"max_temperature": 5}, {"status": "ok"}, {"temperature": {"value": 5}}, [], 5],
+)
+def test_json_that_names_nothing_certain_is_nobody_s(content: Any) -> None:
+    envelope = ENVELOPES["one_value"]
+    assert not envelope.looks_like(content)

@@ -726,6 +726,35 @@ def test_a_topic_that_another_format_owns_stays_its_own() -> None:
     assert learnt.envelope == "ha_discovery"
 
 
+def test_an_empty_description_takes_the_earlier_one_away() -> None:
+    decoder = Decoder(all_envelopes(UTC), {}, _OneDevice(None, None))
+    config = {"stat_t": "own/topic", "uniq_id": "x", "unit_of_meas": "W", "dev_cla": "power", "dev": {"ids": "other"}}
+    whole = {
+        "cmps": {"p": {"p": "sensor", **config, "stat_t": "own/second"}},
+        "dev": {"ids": "whole"},
+        "o": {"name": "o"},
+    }
+    for topic, content, named in (
+        ("homeassistant/sensor/x/config", config, "own/topic"),
+        ("homeassistant/device/whole/config", whole, "own/second"),
+    ):
+        with pytest.raises(NotAReading):
+            decoder.decode(Message(topic, json.dumps(content).encode(), NOW_US))
+        assert decoder.decode(Message(named, b"5", NOW_US))
+        with pytest.raises(NotAReading, match="takes a description away"):
+            decoder.decode(Message(topic, b"", NOW_US))
+        with pytest.raises(NotAReading):
+            decoder.decode(Message(topic, b"", NOW_US))  # and again
+    with pytest.raises(Undecodable, match="no content"):
+        decoder.decode(Message("misto/a/up", b"", NOW_US))
+    (kept,) = ha_discovery.make(UTC)
+    kept.decode("homeassistant/sensor/x/config", json.dumps(config).encode(), NOW_US)
+    assert kept.owns_topic("own/topic")
+    with suppress(NotAReading):
+        kept.decode("homeassistant/sensor/x/config", b"", NOW_US)
+    assert not kept.owns_topic("own/topic")
+
+
 # ---- Whatever comes
 
 

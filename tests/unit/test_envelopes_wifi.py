@@ -524,3 +524,21 @@ def test_recorded_messages(path: Path) -> None:
         return
     assert parts
     assert all(part.readings and not part.problems and not part.unknown_fields for part in parts)
+
+
+def test_a_list_of_zigbee_devices_that_is_too_large_is_no_mistake() -> None:
+    large = json.dumps(["x" * 300_000])
+    with pytest.raises(NotAReading, match="too long"):
+        decode("zigbee2mqtt/bridge/devices", json.loads(large))
+    with pytest.raises(Undecodable):
+        decode("zigbee2mqtt/hall", json.loads(large))
+
+
+def test_zigbee_states_of_a_place_alone_are_readings() -> None:
+    assert by_device("zigbee2mqtt/leak", {"water_leak": True, "linkquality": 9}) == {"leak": {"water_leak": 1}}
+
+
+def test_gen1_states() -> None:
+    assert by_device("shellies/shellyflood-A1/sensor/flood", "true") == {"shellyflood-a1": {"water_leak": 1}}
+    assert by_device("shellies/shellydw2-A1/sensor/state", "close") == {"shellydw2-a1": {"contact_open": 0}}
+    assert by_device("shellies/shellydw2-A1/sensor/lux", "52") == {"shellydw2-a1": {"illuminance_lx": 52}}
