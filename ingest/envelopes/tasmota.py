@@ -37,7 +37,9 @@ _INDEX = re.compile(r"^(?P<base>.+?)[-_](?P<index>(?:0x)?[0-9A-Fa-f]{1,2})$")
 _TEMPERATURE = re.compile(r"^(?:Temperature\d?|DewPoint)$")
 _PRESSURE = frozenset({"Pressure", "SeaPressure"})
 _HPA = {"mmHg": 1.3332236842, "inHg": 33.863886667, "hPa": 1.0}
-_CLIMATE = frozenset({"Temperature", "Humidity", "Pressure", "CarbonDioxide", "eCO2", "Illuminance", "Distance"})
+_CLIMATE = frozenset(
+    {"Temperature", "Humidity", "Pressure", "CarbonDioxide", "eCO2", "Illuminance", "Distance", "PM25"}
+)
 _NO_SENSORS = frozenset(
     {"ESP32", "IrReceived", "RfReceived", "PN532", "RDM6300", "RC522", "Wiegand", "BLEOperation", "DALI"}
 )
@@ -183,6 +185,8 @@ def _to_metric_units(content: dict[str, Any]) -> None:
     unit = content.get("PressureUnit")
     factor = _HPA.get(unit, 1.0) if isinstance(unit, str) else 1.0
     for block in content.values():
+        if isinstance(block, dict) and "PM2.5" in block:
+            block["PM25"] = block.pop("PM2.5")  # a dot parts the names of a path
         for key, value in block.items() if isinstance(block, dict) else ():
             number = _number(value) if fahrenheit and _TEMPERATURE.match(key) else None
             if number is not None:
