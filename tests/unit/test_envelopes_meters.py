@@ -174,13 +174,14 @@ def test_openems() -> None:
     assert at("meter0/ActiveProductionEnergy", "5831900")[""] == pytest.approx({"energy_kwh": 5831.9})
     assert at("meter0/ActiveConsumptionEnergy", "1000") == {"": {"energy_export_kwh": 1}}
     assert at("meter0/VoltageL2", "231400")[""] == pytest.approx({"voltage_l2_v": 231.4})
+    assert at("meter0/ActivePowerL2", "350") == {"": {"power_l2_w": 350}}
     assert at("meter0/Frequency", "49980")[""] == pytest.approx({"frequency_hz": 49.98})
     assert at("_sum/GridBuyActiveEnergy", "4500") == {"grid": {"energy_kwh": 4.5}}
     assert at("_sum/all", {"GridActivePower": 25, "ConsumptionActivePower": 30, "EssSoc": 85}) == {
         "grid": {"power_w": 25}, "consumption": {"power_w": 30}}  # fmt: skip
     assert uplinks("openems", "edge/edge7/channel/meter0/ActivePower", "1")[0].address == "edge7/meter0"
     for channel, payload in (("lastUpdate", "1795427880000"), ("meter0/ActivePower", "null"), ("ess0/Soc", "80"),
-                             ("meter0/ActivePowerL1", "4"), ("meter0/_PropertyAlias", "Grid meter")):  # fmt: skip
+                             ("meter0/ActiveProductionEnergyL1", "4"), ("meter0/_PropertyAlias", "Grid meter")):  # fmt: skip
         with pytest.raises(NotAReading):
             at(channel, payload)
 
