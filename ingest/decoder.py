@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -110,9 +110,11 @@ class Decoder:
                 Reason.TOO_LARGE,
                 f"its topic has {len(message.topic)} characters; {MAX_TOPIC_CHARACTERS} are read at the most",
             )
-        if not payload:
+        if not payload and not self._owned(message.topic, lambda envelope: envelope.reads_empty):
             raise Undecodable(Reason.EMPTY, "the message has no content")
         if len(payload) > MAX_PAYLOAD_BYTES:
+            if self._owned(message.topic, lambda envelope: message.topic in envelope.tells_at_length):
+                raise NotAReading(f"what is told on {message.topic} is too long to be read, and no reading")
             raise Undecodable(
                 Reason.TOO_LARGE, f"it has {len(payload)} bytes; {MAX_PAYLOAD_BYTES} are read at the most"
             )
@@ -146,6 +148,11 @@ class Decoder:
             if part.problems:
                 part.problems = [(reason, storable(detail, LONGEST_DETAIL)) for reason, detail in part.problems]
         return parts
+
+    def _owned(self, topic: str, wanted: Callable[[Envelope], bool]) -> bool:
+        """Whether the envelope that owns a topic is a wanted one."""
+        owner = next((envelope for envelope in self._envelopes if envelope.owns_topic(topic)), None)
+        return owner is not None and wanted(owner)
 
     def _envelope(self, message: Message, told: Explanation | None) -> Envelope:
         """The envelope of a topic that was not seen before, or of one that nobody owns."""

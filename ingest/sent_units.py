@@ -19,6 +19,8 @@ _FOLDED = {
     "%": "pct", "pct": "pct", "percent": "pct", "%rh": "pct", "rh%": "pct", "%rf": "pct", "ppm": "ppm",
     "pa": "Pa", "hpa": "hPa", "kpa": "kPa", "mbar": "mbar", "bar": "bar",
     "mm": "mm", "cm": "cm", "m": "m", "deg": "deg", "°": "deg", "m/s": "m/s", "km/h": "km/hour",
+    "lx": "lx", "lux": "lx", "ug/m3": "ug/m3", "µg/m3": "ug/m3", "µg/m³": "ug/m3", "μg/m3": "ug/m3", "μg/m³": "ug/m3",
+    "ppb": "ppb", "kg": "kg", "g": "g", "inch": "inch", "ft": "foot",
     "w/m2": "W/m2", "w/m²": "W/m2", "db": "dB", "dbm": "dBm",
 }  # fmt: skip
 

@@ -72,7 +72,8 @@ def _phrases() -> dict[str, tuple[_Sense, ...]]:
                 metric,
                 unit,
                 f"{name} l{number}, l{number} {name}, {name} phase {number}, phase {number} {name},"
-                f" {name} phase {letter}, phase {letter} {name}, {name} {number}, {name}{number}",
+                f" {name} phase {letter}, phase {letter} {name}"
+                + (f", {name} {number}, {name}{number}" if name != "power" else f", active power l{number}"),
             )
     add(
         "temperature_c",
@@ -93,22 +94,22 @@ def _phrases() -> dict[str, tuple[_Sense, ...]]:
     add("pressure_bar", "bar", "water pressure, system pressure, pressure bar")
     add("wind_speed_ms", "m/s", "wind speed, windspeed")
     add("rain_mm", "mm", "rain, rainfall, precipitation")
-    add("irradiance_wm2", "W/m2", "irradiance, solar radiation, solar irradiance, global radiation")
-    add("wind_direction_deg", "deg", "wind direction, winddirection")
-    add("illuminance_lx", "lx", "illuminance, illumination, lux, light level, ambient light")
-    add("soil_moisture_pct", "pct", "soil moisture, soilmoisture")
-    add("pm1_ugm3", "ug/m3", "pm1, pm1 0")
-    add("pm2_5_ugm3", "ug/m3", "pm25, pm2 5")
-    add("pm10_ugm3", "ug/m3", "pm10")
-    add("tvoc_ppb", "ppb", "tvoc ppb")
-    add("sound_level_db", "dB", "noise level, sound level")
-    add("weight_kg", "kg", "weight, net weight")
-    add("water_level_mm", None, "water level")
-    add("water_leak", "1", "water leak, leak, leakage, leak detected, flood")
+    add("rain_total_mm", "mm", "rain total, total rain, total rainfall, rain gauge total")
+    add("wind_direction_deg", "deg", "wind direction, wind bearing, winddirection")
+    add("illuminance_lx", "lx", "illuminance, lux, ambient light, light level lux, brightness lux")
+    add("soil_moisture_pct", "pct", "soil moisture, soilmoisture, soil humidity")
+    add("pm1_ugm3", "ug/m3", "pm1, pm 1")
+    add("pm2_5_ugm3", "ug/m3", "pm25, pm2 5, pm 2 5, pm 25")
+    add("pm10_ugm3", "ug/m3", "pm10, pm 10")
+    add("tvoc_ppb", "ppb", "tvoc, total voc")
+    add("sound_level_db", "dB", "sound level, noise level, noise")
+    add("weight_kg", "kg", "weight, net weight, bin weight")
+    add("water_level_mm", None, "water level, waterlevel, river level")
+    add("water_leak", "1", "water leak, leak, leak detected, flood")
     add("contact_open", "1", "door open, window open")
-    add("occupied", "1", "occupancy, occupied, presence")
-    add("on_fire", "1", "smoke, smoke detected, fire")
-    add("device_temperature_c", "degC", "device temperature, internal temperature")
+    add("occupied", "1", "occupancy, occupied, presence, motion")
+    add("device_temperature_c", "degC", "device temperature, cpu temperature, chip temperature")
+    add("irradiance_wm2", "W/m2", "irradiance, solar radiation, solar irradiance, global radiation")
     add(
         "fill_level_pct",
         "pct",

@@ -226,7 +226,9 @@ def phased(metric: str, phase: str) -> str | None:
     """The metric of one phase; None where the catalogue has none."""
     if not phase:
         return metric
-    return {"voltage_v": f"voltage_l{phase}_v", "current_a": f"current_l{phase}_a"}.get(metric)
+    return {"voltage_v": f"voltage_l{phase}_v", "current_a": f"current_l{phase}_a", "power_w": f"power_l{phase}_w"}.get(
+        metric
+    )
 
 
 def _windows(parts: list[str]) -> list[tuple[int, int]]:

@@ -17,17 +17,31 @@ GAUGES: dict[str, tuple[str, str | None]] = {
     "temperature": ("temperature_c", "degC"),
     "atmosphericPressure": ("air_pressure_hpa", "hPa"),
     "windSpeed": ("wind_speed_ms", "m/s"),
-    "precipitation": ("rain_mm", "mm"),
-    "solarRadiation": ("irradiance_wm2", "W/m2"),
     "windDirection": ("wind_direction_deg", "deg"),
     "illuminance": ("illuminance_lx", "lx"),
-    "weight": ("weight_kg", "kg"),
+    "co2": ("co2_ppm", None),
+    "CO2": ("co2_ppm", None),
+    "pm1": ("pm1_ugm3", "ug/m3"),
+    "pm25": ("pm2_5_ugm3", "ug/m3"),
+    "pm2_5": ("pm2_5_ugm3", "ug/m3"),
+    "PM2.5": ("pm2_5_ugm3", "ug/m3"),
+    "pm10": ("pm10_ugm3", "ug/m3"),
+    "PM10": ("pm10_ugm3", "ug/m3"),
+    "PM1": ("pm1_ugm3", "ug/m3"),
+    "precipitation": ("rain_mm", "mm"),
+    "solarRadiation": ("irradiance_wm2", "W/m2"),
     "totalActivePower": ("power_w", "W"),
     "totalReactivePower": ("reactive_power_var", "var"),
     "totalApparentPower": ("apparent_power_va", "VA"),
     "totalPowerFactor": ("power_factor", "1"),
     "frequency": ("frequency_hz", "Hz"),
     "batteryVoltage": ("battery_v", "V"),
+    "weight": ("weight_kg", "kg"),
+    "LAeq": ("sound_level_db", "dB"),
+    "soilMoisture": ("soil_moisture_pct", None),
+    "waterLevel": ("water_level_mm", None),
+    "externalTemperature": ("temperature_c", "degC"),
+    "internalTemperature": ("temperature_c", "degC"),
 }
 
 #: Registers, from the start of metering. A generated amount without a unit is no reading: its model names none.
@@ -55,6 +69,7 @@ PHASES: dict[str, tuple[str, dict[str, str], str]] = {
     "current": ("A", {f"L{n}": f"current_l{n}_a" for n in (1, 2, 3)}, "current_a"),
     "phaseCurrent": ("A", {f"L{n}": f"current_l{n}_a" for n in (1, 2, 3)}, "current_a"),
     "powerFactor": ("1", {}, "power_factor"),
+    "activePower": ("W", {f"L{n}": f"power_l{n}_w" for n in (1, 2, 3)}, "power_w"),
 }
 
 #: Maps of phases whose sum is the whole, where the whole itself is not told: (unit, metric, attribute of the whole).
@@ -66,9 +81,6 @@ PHASE_SUMS = {
     "activeEnergyExport": ("kWh", "energy_export_kwh", "totalActiveEnergyExport"),
     "reactiveEnergyImport": ("kvarh", "reactive_energy_kvarh", "totalReactiveEnergyImport"),
 }
-
-#: Maps of phases whose parts are metrics themselves.
-PHASE_PARTS = {"activePower": {f"L{n}": f"power_l{n}_w" for n in (1, 2, 3)}}
 
 #: WasteContainer.status → states it is sure of.
 STATUS: dict[str, dict[str, int]] = {
@@ -90,10 +102,19 @@ CONTROLLED: dict[str, tuple[str, str | None]] = {
     "windSpeed": ("wind_speed_ms", "m/s"),
     "solarRadiation": ("irradiance_wm2", "W/m2"),
     "windDirection": ("wind_direction_deg", "deg"),
-    "light": ("illuminance_lx", "lx"),
-    "soilMoisture": ("soil_moisture_pct", "%"),
-    "weight": ("weight_kg", "kg"),
     "waterFlow": ("flow_m3h", None),
+    "light": ("illuminance_lx", "lx"),
+    "illuminance": ("illuminance_lx", "lx"),
+    "weight": ("weight_kg", "kg"),
+    "soilMoisture": ("soil_moisture_pct", "%"),
+    "CO2": ("co2_ppm", "ppm"),
+    "PM10": ("pm10_ugm3", "ug/m3"),
+    "PM2.5": ("pm2_5_ugm3", "ug/m3"),
+    "PM25": ("pm2_5_ugm3", "ug/m3"),
+    "voltage": ("voltage_v", "V"),
+    "current": ("current_a", "A"),
+    "frequency": ("frequency_hz", "Hz"),
+    "waterLevel": ("water_level_mm", None),
     "power": ("power_w", "W"),
 }
 
@@ -128,6 +149,7 @@ IGNORED = frozenset(FACTS) | _set(
     deviceCategory controlledProperty controlledAsset ipAddress macAddress mcc mnc deviceState deviceType
     measurementType supportedProtocol configuration dstAware provider hardwareVersion
     softwareVersion osVersion dateFirstUsed dateInstalled dateLastCalibration dateManufactured direction
+    tareWeight grossWeight refServiceOrderId
     dateEnergyMeteringStarted phaseType phaseToPhaseVoltage displacementPowerFactor
     totalDisplacementPowerFactor thdCurrent thdVoltage totalReactiveEnergyExport reactiveEnergyExport
     apparentEnergyImport apparentEnergyExport totalApparentEnergyImport totalApparentEnergyExport refTargetDevice

@@ -16,6 +16,8 @@ from ingest.numbers import number
 
 _PERCENT_METRICS = frozenset(models.SHARES.values())
 _LONGEST_FACT = 200
+#: What no model names a unit for.
+_UNIT_NEEDED = frozenset({"energy_export_kwh", "flow_m3h", "water_level_mm", "soil_moisture_pct", "co2_ppm"})
 
 
 class EntityReader:
@@ -61,10 +63,12 @@ class EntityReader:
 
     def _attribute(self, attribute: Attribute, time_us: int | None) -> None:
         name, value = attribute.name, attribute.value
-        if name in models.PHASES:
+        if name in models.PHASES and not (name in models.PHASE_SUMS and not isinstance(value, dict)):
             self._phases(attribute, time_us)
-        elif name in models.PHASE_SUMS:
+        if name in models.PHASE_SUMS:
             self._phase_sum(attribute, time_us)
+        elif name in models.PHASES:
+            return
         elif name in models.SHARES:
             self._share(attribute, time_us, models.SHARES[name], value, attribute.unit)
         elif name in models.GAUGES or name in models.COUNTERS:
@@ -107,7 +111,7 @@ class EntityReader:
             self._problem(attribute, f"its unit {told[:30]!r} is not known")
         elif symbol is not None and not fits(metric, symbol):
             self._problem(attribute, f"its unit {(told or symbol)[:30]!r} is none of {metric}")
-        elif symbol is None and metric in ("energy_export_kwh", "flow_m3h"):
+        elif symbol is None and metric in _UNIT_NEEDED:
             self._moments.unknown(f"{attribute.name} without a unit")
         else:
             self._moments.add(
@@ -150,6 +154,8 @@ class EntityReader:
             self._add(attribute, time_us, single, attribute.value, unit)
             return
         for phase, value in attribute.value.items():
+            if phase == "L" and attribute.name in models.PHASE_SUMS:
+                continue  # the whole, read as such
             metric = single if phase == "L" else phases.get(phase)
             if metric is not None:
                 self._add(attribute, time_us, metric, value, unit)
@@ -158,9 +164,6 @@ class EntityReader:
 
     def _phase_sum(self, attribute: Attribute, time_us: int | None) -> None:
         unit, metric, whole = models.PHASE_SUMS[attribute.name]
-        for phase, part in models.PHASE_PARTS.get(attribute.name, {}).items():
-            if isinstance(attribute.value, dict) and attribute.value.get(phase) is not None:
-                self._add(attribute, time_us, part, attribute.value[phase], unit)
         if whole in self._told:
             return
         if not isinstance(attribute.value, dict):

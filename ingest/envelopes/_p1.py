@@ -54,10 +54,11 @@ def _slots() -> dict[str, Slot]:
             f" active_current_l{phase}_a current_l{phase}_a")  # fmt: skip
         add(f"current.{phase}", 1e-3, f"l{phase}_instant_power_current")
         add(f"power.{phase}", 1e3, f"phase_currently_delivered_l{phase} power_delivered_l{phase}"
-            f" power_consumed_phase_{phase}")  # fmt: skip
+            f" power_consumed_phase_{phase} power_consumed_l{phase}")  # fmt: skip
         add(f"returned.{phase}", 1e3, f"phase_currently_returned_l{phase} power_returned_l{phase}"
-            f" power_produced_phase_{phase}")  # fmt: skip
+            f" power_produced_phase_{phase} power_produced_l{phase}")  # fmt: skip
         add(f"power.{phase}", 1, f"active_power_l{phase}_w power_l{phase}_w l{phase}_instant_power_usage")
+        add(f"returned.{phase}", 1, f"l{phase}_instant_power_returndelivery")
     add("voltage", 1, "active_voltage_v voltage_v")
     add("current", 1, "active_current_a current_a")
     add("frequency", 1, "active_frequency_hz frequency_hz")
@@ -98,10 +99,11 @@ _NUMBER = re.compile(r"^\d{1,12}(?:\.\d{1,6})?$")
 _OBIS = {
     "1.8.0": "energy", "1.8.1": "energy.1", "1.8.2": "energy.2", "2.8.0": "export", "2.8.1": "export.1",
     "2.8.2": "export.2", "1.7.0": "power", "2.7.0": "returned", "32.7.0": "voltage.1", "52.7.0": "voltage.2",
-    "72.7.0": "voltage.3", "21.7.0": "power.1", "41.7.0": "power.2", "61.7.0": "power.3", "22.7.0": "returned.1",
-    "42.7.0": "returned.2", "62.7.0": "returned.3", "31.7.0": "current.1", "51.7.0": "current.2", "71.7.0": "current.3",
+    "72.7.0": "voltage.3", "31.7.0": "current.1", "51.7.0": "current.2", "71.7.0": "current.3",
+    "21.7.0": "power.1", "41.7.0": "power.2", "61.7.0": "power.3", "22.7.0": "returned.1", "42.7.0": "returned.2",
+    "62.7.0": "returned.3", "14.7.0": "frequency",
 }  # fmt: skip
-_UNIT_FACTORS = {"kWh": 1.0, "Wh": 1e-3, "kW": 1e3, "W": 1.0, "V": 1.0, "A": 1.0, "m3": 1.0, "dm3": 1e-3}
+_UNIT_FACTORS = {"kWh": 1.0, "Wh": 1e-3, "kW": 1e3, "W": 1.0, "V": 1.0, "A": 1.0, "Hz": 1.0, "m3": 1.0, "dm3": 1e-3}
 #: Several times what a meter with four others on its bus sends.
 _LONGEST_TELEGRAM = 16_384
 #: M-Bus device types of the other meters on the port.

@@ -32,6 +32,7 @@ _NOT_NOW = re.compile(
     re.IGNORECASE,
 )
 _GAS_TOPIC = re.compile(r"(?:^|/)consumption/gas(?:/|$)")
+_GAS_CONTENT = frozenset({"read_at", "delivered", "currently_delivered"})
 _SHORT_TIME = re.compile(r"^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)([WS]?)$")
 _ZONES = {"W": "+01:00", "S": "+02:00", "": ""}
 _METRICS = {
@@ -39,8 +40,6 @@ _METRICS = {
     "frequency": "frequency_hz", "gas": "gas_m3", "water": "water_m3", "gas_flow": "flow_m3h",
     **{f"voltage.{n}": f"voltage_l{n}_v" for n in "123"}, **{f"current.{n}": f"current_l{n}_a" for n in "123"},
 }  # fmt: skip
-#: Phase of a slot → metric.
-_POWERS = {"": "power_w", **{f".{n}": f"power_l{n}_w" for n in "123"}}
 #: No register holds more; so sums and differences stay numbers.
 _LARGEST = 1e15
 _NOTHING = frozenset([b"online", b"offline", b"null", b"None", b"unavailable", b"unknown", b"nan"])
@@ -113,12 +112,16 @@ class _Message:
         for kind in ("energy", "export"):
             self._register(channels, kind)
         values = self.values
-        for phase, metric in _POWERS.items():
-            drawn, fed_in = values.pop(f"power{phase}", None), values.pop(f"returned{phase}", None)
+        if "power" in values:
+            channels[""]["power_w"] = values.pop("power") - values.pop("returned", 0.0)
+        elif "returned" in values:
+            channels["returned"] = {"power_w": values.pop("returned")}
+        for phase in "123":
+            drawn, fed_in = values.pop(f"power.{phase}", None), values.pop(f"returned.{phase}", None)
             if drawn is not None:
-                channels[""][metric] = drawn - (fed_in or 0.0)
+                channels[""][f"power_l{phase}_w"] = drawn - (fed_in or 0.0)
             elif fed_in is not None:
-                channels.setdefault("returned", {})[metric] = fed_in
+                channels.setdefault("returned", {})[f"power_l{phase}_w"] = fed_in
         for slot, value in values.items():
             channel = slot.partition("_")[0] if slot.startswith(("gas", "water")) else ""
             channels.setdefault(channel, {})[_METRICS[slot]] = value
@@ -187,8 +190,8 @@ def _object(message: _Message, content: dict[str, Any], gas: bool) -> None:
 
 _IGNORED = re.compile(
     r"^(?:id|smr_version|.*tariff.*|.*failure.*|.*sag.*|.*swell.*|wifi.*|montly.*|monthly.*|average.*|.*_count|"
-    r"gas_unique_id|.*t[34]_kwh|phase_currently.*|power_(?:delivered|returned).*|"
-    r"power_(?:consumed|produced)_phase.*|threshold.*|.*electricity\d.*|.*cost.*|"
+    r"gas_unique_id|.*t[34]_kwh|(?:active_)?power_l\d_w|phase_currently.*|power_(?:delivered|returned).*|"
+    r"power_(?:consumed|produced)_phase.*|l\d_instant_power_usage|threshold.*|.*electricity\d.*|.*cost.*|"
     r"active_(?:apparent|reactive).*|active_liter_lpm|active_current_n_a|.*version)$"
 )
 
@@ -225,7 +228,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             if isinstance(content, dict) and set(_names(content)) == {_field(topic)}:
                 content = next(iter(content.values()))  # DSMR-API repeats the field's name
             if isinstance(content, dict) and "value" not in content:
-                _object(message, content, _GAS_TOPIC.search(topic) is not None)
+                _object(message, content, _GAS_TOPIC.search(topic) is not None or content.keys() == _GAS_CONTENT)
                 return message.uplinks(_address(topic, content))
             _scalar(message, topic, content)
             return message.uplinks(_address(topic))

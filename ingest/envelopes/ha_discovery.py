@@ -75,6 +75,19 @@ class Discovery:
                 for dropped in self._entities.put(entity.key, entity):
                     self._let_go(dropped)
 
+    def forget(self, place: str) -> None:
+        """Drop what the discovery message at `place` (`<component>/[<node>/]<object>`) has told, and its parts."""
+        with self._lock:
+            gone = [
+                entity
+                for entities in self._by_topic.values()
+                for entity in entities.values()
+                if entity.key == place or (place.startswith("device/") and entity.key.startswith(f"{place}/"))
+            ]
+            for entity in gone:
+                self._entities.pop(entity.key)
+                self._let_go(entity)
+
     def on_topic(self, topic: str) -> list[tuple[Entity, str]]:
         """The entities whose values come on this topic, each with its channel."""
         with self._lock:
@@ -129,6 +142,9 @@ class _Envelope:
         if match is None:
             why = "its topic is not that of a discovery message, and no discovery message has named it"
             raise Undecodable(Reason.UNKNOWN_ENVELOPE, why)
+        if not payload.strip():
+            self._discovery.forget("/".join(part for part in match.groups() if part))
+            raise NotAReading("Home Assistant's discovery takes a description away")
         content = json_object(payload)
         config = read_config(match["component"], match["node"] or "", match["object"], content)
         self._discovery.learn(config)
@@ -196,5 +212,6 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             looks_like_config,
             envelope.decode,
             rank=95,
+            reads_empty=True,
         )
     ]

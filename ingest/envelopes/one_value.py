@@ -7,6 +7,10 @@ The last level of the topic, or the last two, name the quantity in words of `ing
 stands before. Words before the known ones in the same level (`kitchen_temperature`) are a channel. A payload is a
 number, with a unit behind it (`21.5 °C`) or not, or such JSON. A topic that ends in no known word is not taken, nor
 one of a set point, an extreme, or the register of a day, month, year or tariff.
+
+JSON of several such names (`{"fill_level": 73.5, "distance_cm": 69.8}`) on a topic that nobody owns is read by the
+names of its fields, if one of them tells what is measured; the device is the topic without its last levels `sensor`,
+`state` and the like. `"valid": false` makes it suspect.
 """
 
 from __future__ import annotations
@@ -51,6 +55,16 @@ _NO_VALUE = _set("null nan none unknown unavailable undefined online offline n/a
 _STATES = {**dict.fromkeys(("true", "on", "yes", "open", "1"), 1.0),
            **dict.fromkeys(("false", "off", "no", "closed", "0"), 0.0)}  # fmt: skip
 _LONGEST_TEXT = 100
+_MOST_FIELDS = 60
+_TIMES = _set("time timestamp ts datetime date_time")
+#: Levels that end the topic of JSON and name no device.
+_TOPIC_ENDS = _set("state sensor sensors data json telemetry value values status attributes up measurements")
+#: Metrics by which such JSON is known: others (battery, current, temperature inside) are anybody's.
+_TELLING = _set(
+    "fill_level_pct distance_mm water_level_mm energy_kwh energy_export_kwh water_m3 gas_m3 heat_carrier_m3 power_w"
+    " temperature_c humidity_pct co2_ppm air_pressure_hpa soil_moisture_pct weight_kg pm2_5_ugm3 pm10_ugm3"
+    " illuminance_lx voltage_v"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +192,57 @@ def _reading(place: _Place, told: _Told, zone: ZoneInfo, received_us: int) -> Up
     return uplink
 
 
+def _meant(name: str) -> tuple[str, Converter] | None:
+    """What a field of JSON means by its name alone."""
+    words = words_of(name)
+    return None if _NOT_NOW & set(words) or words == ("level",) else find(words)
+
+
+def _looks_like(content: Any) -> bool:
+    if not isinstance(content, dict) or len(content) > _MOST_FIELDS:
+        return False
+    return any(
+        isinstance(value, int | float | str)
+        and not isinstance(value, bool)
+        and (found := _meant(name)) is not None
+        and found[0] in _TELLING
+        for name, value in content.items()
+    )
+
+
+def _named(topic: str, content: dict[str, Any], zone: ZoneInfo, received_us: int) -> Uplink:
+    """JSON whose fields are named after what they are."""
+    levels = topic.split("/")
+    while len(levels) > 1 and levels[-1].lower() in _TOPIC_ENDS:
+        levels.pop()
+    uplink = Uplink(device_address("/".join(levels).strip("/")), None, metrics={})
+    assert uplink.metrics is not None
+    unknown = []
+    for name, value in content.items():
+        found = _meant(name)
+        if name.lower() in _TIMES:
+            try:
+                uplink.time_us = parse_time_us(value, zone, received_us)
+            except ValueError as error:
+                uplink.problems.append((Reason.BAD_VALUE, f"{name}: {error}"))
+        elif value is None or (isinstance(value, str) and value.strip().lower() in _NO_VALUE):
+            continue
+        elif found is None:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                unknown.append(name[:60])
+        else:
+            try:
+                told = _value(found[0], found[1], value)
+            except ValueError as error:
+                uplink.problems.append((Reason.BAD_VALUE, f"{name[:60]}: {error}"))
+            else:
+                (uplink.signal if found[0] in ("rssi_dbm", "snr_db") else uplink.metrics).setdefault(found[0], told)
+    uplink.unknown = tuple(unknown)
+    if content.get("valid") is False:
+        uplink.quality = Quality.SUSPECT
+    return uplink
+
+
 @cache
 def _others(zone: ZoneInfo) -> tuple[Envelope, ...]:
     from ingest.envelopes import all_envelopes  # it collects this module too
@@ -190,6 +255,10 @@ def make(zone: ZoneInfo) -> list[Envelope]:
 
     def decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
         place = _place(topic) if len(topic) <= 300 else None
+        if place is None and payload.lstrip()[:1] == b"{":
+            content = json_value(payload)
+            if isinstance(content, dict) and _looks_like(content):
+                return [_named(topic, content, zone, received_us)]
         if place is None:
             raise Undecodable(Reason.UNKNOWN_ENVELOPE, "its topic ends in no word that names a quantity")
         if payload.lstrip()[:1] in (b"{", b"["):
@@ -200,6 +269,8 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             for envelope in _others(zone):
                 if envelope.looks_like(content):
                     return envelope.decode(topic, payload, received_us)
+            if isinstance(content, dict) and _looks_like(content):
+                return [_named(topic, content, zone, received_us)]
             raise Undecodable(Reason.UNKNOWN_ENVELOPE, "its topic names one quantity, but it holds no single value")
         try:
             text = payload.decode()
@@ -211,4 +282,4 @@ def make(zone: ZoneInfo) -> list[Envelope]:
         return [_reading(place, _Told(text), zone, received_us)]
 
     # After Home Assistant's discovery (95), which tells unit and device of a topic instead of guessing them.
-    return [Envelope("one_value", "one value a topic", _owns_topic, lambda content: False, decode, rank=97)]
+    return [Envelope("one_value", "one value a topic", _owns_topic, _looks_like, decode, rank=97)]

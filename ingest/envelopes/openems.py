@@ -31,6 +31,7 @@ _METER: dict[str, tuple[str, float]] = {
     "ActiveProductionEnergy": ("energy_kwh", 1e-3), "ActiveConsumptionEnergy": ("energy_export_kwh", 1e-3),
     "Voltage": ("voltage_v", 1e-3), "Current": ("current_a", 1e-3), "Frequency": ("frequency_hz", 1e-3),
     **{f"VoltageL{n}": (f"voltage_l{n}_v", 1e-3) for n in (1, 2, 3)},
+    **{f"ActivePowerL{n}": (f"power_l{n}_w", 1) for n in (1, 2, 3)},
     **{f"CurrentL{n}": (f"current_l{n}_a", 1e-3) for n in (1, 2, 3)},
     **{f"ActivePowerL{n}": (f"power_l{n}_w", 1) for n in (1, 2, 3)},
     "ActiveChargeEnergy": ("energy_export_kwh", 1e-3), "ActiveDischargeEnergy": ("energy_kwh", 1e-3),

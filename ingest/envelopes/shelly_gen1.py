@@ -52,15 +52,15 @@ _SENSOR: dict[str, Target] = {
     "battery": ("battery_pct", 1),
     "lux": ("illuminance_lx", 1),
     "concentration": ("gas_concentration_ppm", 1),
-    "flood": ("water_leak", 1),
-    "smoke": ("on_fire", 1),
-    "state": ("contact_open", 1),
-    "motion": ("occupied", 1),
 }
-# A relay's own temperature; sensors send theirs below `sensor`.
+#: Sensors that tell a state: metric, and what they send for yes and no.
+_STATES: dict[str, tuple[str, dict[str, float]]] = {
+    "flood": ("water_leak", {"true": 1.0, "false": 0.0}),
+    "smoke": ("on_fire", {"true": 1.0, "false": 0.0}),
+    "motion": ("occupied", {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}),
+    "state": ("contact_open", {"open": 1.0, "close": 0.0}),
+}
 _PLAIN: dict[str, Target] = {"temperature": ("device_temperature_c", 1), "voltage": ("voltage_v", 1)}
-#: What a device has that switches or measures mains power: its temperature is that inside.
-_POWERED = ("relays", "rollers", "lights", "meters", "emeters")
 #: What the sensors of H&T and of the add-on send when they could not measure.
 _FAILED = 999.0
 _MOST_INSTANCES = 8
@@ -87,6 +87,12 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
         content = json_object(payload)
         address = device_address(told["id"])
         return _info(address, content) if told["plain"] == "info" else [_announced(content, address)]
+    sensed = _STATES.get(told["sensed"] or "")
+    if sensed is not None:
+        state = sensed[1].get(payload.decode("utf-8", "replace").strip().lower())
+        if state is None:
+            raise NotAReading(f"Shelly's {told['sensed']} without a state")
+        return [Uplink(device_address(told["id"]), None, metrics={sensed[0]: state})]
     channel, target = _target(told)
     if target is None:
         raise NotAReading(f"Shelly's {below[len(told['id']) + 1 :]}")
@@ -150,17 +156,15 @@ def _info(address: str, content: dict[str, Any]) -> list[Uplink | Announcement]:
     for index, meter in [] if content.get("emeters") else _valid(content.get("meters")):
         for key, (metric, divisor) in _METER.items():
             keep(uplink(str(index) if index else ""), metric, meter.get(key), divisor, f"meters.{index}.{key}")
-    inside = any(content.get(name) for name in _POWERED)
+    inside = content.get("temperature")  # relays tell their own, sensors that of their place
     own = {
-        "device_temperature_c" if inside else "temperature_c": _celsius(content.get("tmp"), content.get("temperature")),
-        "illuminance_lx": _part(content, "lux", "value"),
-        "gas_concentration_ppm": _part(content, "concentration", "ppm"),
-        "water_leak": content.get("flood"),
-        "on_fire": content.get("smoke"),
-        "contact_open": _part(content, "sensor", "state"),
+        "device_temperature_c": inside,
+        "temperature_c": _celsius(content.get("tmp")) if inside is None else None,
         "humidity_pct": _part(content, "hum", "value"),
         "battery_pct": _part(content, "bat", "value"),
         "battery_v": _part(content, "bat", "voltage"),
+        "gas_concentration_ppm": _part(content, "concentration", "ppm"),
+        "illuminance_lx": _part(content, "lux", "value"),
         "voltage_v": content.get("voltage"),
     }
     for metric, value in own.items():
@@ -190,18 +194,18 @@ def _valid(listed: Any) -> list[tuple[int, dict[str, Any]]]:
     ]
 
 
-def _part(content: Any, name: str, key: str, otherwise: Any = None) -> Any:
+def _part(content: Any, name: str, key: str) -> Any:
     entry = content.get(name) if isinstance(content, dict) else None
     if not isinstance(entry, dict):
-        return otherwise
+        return None
     return entry.get(key) if _is_valid(entry) else None
 
 
-def _celsius(sensor: Any, otherwise: Any) -> Any:
+def _celsius(sensor: Any) -> Any:
     """The temperature of `tmp`; the valve's has no tC."""
     if isinstance(sensor, dict) and "tC" not in sensor and sensor.get("units") == "C":
         return _part({"tmp": sensor}, "tmp", "value")
-    return _part({"tmp": sensor}, "tmp", "tC", otherwise)
+    return _part({"tmp": sensor}, "tmp", "tC")
 
 
 def _is_valid(entry: dict[str, Any]) -> bool:
@@ -211,7 +215,7 @@ def _is_valid(entry: dict[str, Any]) -> bool:
 
 def _drop_failed(uplink: Uplink) -> None:
     metrics = uplink.metrics or {}
-    for metric in ("temperature_c", "humidity_pct"):
+    for metric in ("temperature_c", "device_temperature_c", "humidity_pct"):
         if metrics.get(metric) == _FAILED:
             del metrics[metric]
             uplink.problems.append((Reason.BAD_VALUE, f"{metric}: 999 means that the sensor could not measure"))

@@ -12,7 +12,7 @@ A three-phase `em:0` with its `emdata:0` is the device itself. Clamps of single-
 the channels "0", "1" …; of all other components the instance 0 is the device itself and n > 0 the channel "n".
 
 `params.ts` is the time; before the clock is set it counts from the start of the device. Status topics have no time.
-The temperature of a switch is that inside it; a component `temperature:n` is a sensor.
+The temperature inside a switch is that of the device; a component `temperature:n` measures its place.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from catalogue.metrics import metrics
 from ingest.clock import parse_time_us
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.errors import Reason, Undecodable
 from ingest.numbers import number
 
-_CATALOGUE = metrics()
 _ID = re.compile(r"^shelly[a-z0-9]*-[0-9a-f]{6,16}$", re.IGNORECASE)
 _COMPONENT = re.compile(r"^([a-z][a-z0-9_]*):(\d{1,3})$")
 
@@ -44,7 +42,6 @@ _METERED: dict[str, Target] = {
     "freq": ("frequency_hz", 1),
     "aenergy.total": ("energy_kwh", 1000),
     "ret_aenergy.total": ("energy_export_kwh", 1000),
-    "temperature.tC": ("device_temperature_c", 1),
 }
 _FIELDS: dict[str, dict[str, Target]] = {
     **dict.fromkeys(("switch", "pm1", "cover", "light", "rgb", "rgbw", "cct"), _METERED),
@@ -77,9 +74,10 @@ _FIELDS: dict[str, dict[str, Target]] = {
     "devicepower": {"battery.percent": ("battery_pct", 1), "battery.V": ("battery_v", 1)},
     "input": {"counts.total": ("pulse_count", 1)},
     "illuminance": {"lux": ("illuminance_lx", 1)},
-    "flood": {"alarm": ("water_leak", 1)},
-    "smoke": {"alarm": ("on_fire", 1)},
+    "voltmeter": {"voltage": ("voltage_v", 1)},
 }
+#: Components that tell a state: field → metric.
+_STATES = {"smoke": ("alarm", "on_fire"), "flood": ("alarm", "water_leak"), "presence": ("presence", "occupied")}
 # Where a firmware leaves out the total, it is the sum of the three phases.
 _SUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "em": {"total_act_power": ("a_act_power", "b_act_power", "c_act_power")},
@@ -100,25 +98,11 @@ def keep(uplink: Uplink, metric: str, value: object, divisor: float, name: str) 
     if value is None or metric in metrics:
         return
     try:
-        if _CATALOGUE[metric].kind == "state":
-            metrics[metric] = _state(value)
-            return
         if isinstance(value, bool):
             raise ValueError("bool is no number")
         metrics[metric] = number(value) / divisor
     except ValueError as error:
         uplink.problems.append((Reason.BAD_VALUE, f"{name}: {error}"))
-
-
-#: Words of Gen1; Gen2 sends true and false.
-_STATES = {"true": 1.0, "open": 1.0, "1": 1.0, "false": 0.0, "close": 0.0, "closed": 0.0, "0": 0.0}
-
-
-def _state(value: object) -> float:
-    state = _STATES.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
-    if state is None:
-        raise ValueError(f"{str(value)[:40]!r} is neither true nor false")
-    return state
 
 
 def owns_topic(topic: str) -> bool:
@@ -190,7 +174,7 @@ def _readings(address: str, time_us: int | None, status: dict[str, Any]) -> list
     uplinks: dict[str, Uplink] = {}
     for name, body in status.items():
         match = _COMPONENT.match(name)
-        if match is None or match[1] not in _FIELDS:
+        if match is None or (match[1] not in _FIELDS and match[1] not in _STATES):
             continue
         kind, instance = match[1], int(match[2])
         channel = str(instance) if instance or kind in _CLAMPS else ""
@@ -216,6 +200,14 @@ def _component(uplink: Uplink, kind: str, name: str, body: dict[str, Any]) -> No
             return  # on mains, it measures an empty battery holder
     metrics = uplink.metrics or {}
     before = set(metrics)
+    if kind in _STATES and uplink.metrics is not None:
+        field, metric = _STATES[kind]
+        if isinstance(body.get(field), bool):
+            uplink.metrics[metric] = float(body[field])
+        return
+    inner = _get(body, "temperature.tC")
+    if inner is not None and kind not in _CLAMPS:
+        keep(uplink, "device_temperature_c", inner, 1, f"{name}.temperature.tC")
     for field, (metric, divisor) in _FIELDS[kind].items():
         keep(uplink, metric, _get(body, field), divisor, f"{name}.{field}")
     for total, parts in _SUMS.get(kind, {}).items():

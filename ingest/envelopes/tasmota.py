@@ -13,7 +13,7 @@ A message holds a block a sensor. What a profile gets:
   those of an input under `COUNTER.C1`. So no sensor overwrites another's values.
 - A Bluetooth sensor that the device relays (a block with `mac` or `RSSI`) as channel, its fields under `BLE`.
 - A block of the Smart Meter Interface, whose names people choose freely, under `SML`, with its usual labels unified:
-  `E_in`, `E_out` (kWh), `Power` (W), `Voltage_L1` … (V), `Current_L1` … (A), `Frequency` (Hz).
+  `E_in`, `E_out` (kWh), `Power` (W), `Power_L1` …, `Voltage_L1` … (V), `Current_L1` … (A), `Frequency` (Hz).
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _INDEX = re.compile(r"^(?P<base>.+?)[-_](?P<index>(?:0x)?[0-9A-Fa-f]{1,2})$")
 _TEMPERATURE = re.compile(r"^(?:Temperature\d?|DewPoint)$")
 _PRESSURE = frozenset({"Pressure", "SeaPressure"})
 _HPA = {"mmHg": 1.3332236842, "inHg": 33.863886667, "hPa": 1.0}
-_CLIMATE = frozenset({"Temperature", "Humidity", "Pressure", "CarbonDioxide", "eCO2", "Illuminance", "Distance"})
+_CLIMATE = frozenset(
+    {"Temperature", "Humidity", "Pressure", "CarbonDioxide", "eCO2", "Illuminance", "Distance", "PM25"}
+)
 _NO_SENSORS = frozenset(
     {"ESP32", "IrReceived", "RfReceived", "PN532", "RDM6300", "RC522", "Wiegand", "BLEOperation", "DALI"}
 )
@@ -60,6 +62,8 @@ def _labels() -> dict[str, str]:
     for phase, obis in (("1", "3"), ("2", "5"), ("3", "7")):
         names = f"voltagel{phase} ul{phase} voltp{phase} voltagep{phase} u{phase} l{phase}voltage spannungl{phase}"
         labels |= dict.fromkeys(names.split(), f"Voltage_L{phase}") | {f"{obis}270": f"Voltage_L{phase}"}
+        names = f"powerl{phase} powerp{phase} pl{phase} p{phase} l{phase}power leistungl{phase} powercurrl{phase}"
+        labels |= dict.fromkeys(names.split(), f"Power_L{phase}") | {f"{obis}670": f"Power_L{phase}"}
         names = f"currentl{phase} il{phase} ampp{phase} currentp{phase} i{phase} l{phase}current stroml{phase}"
         labels |= dict.fromkeys(names.split(), f"Current_L{phase}") | {f"{obis}170": f"Current_L{phase}"}
     return labels
@@ -181,6 +185,8 @@ def _to_metric_units(content: dict[str, Any]) -> None:
     unit = content.get("PressureUnit")
     factor = _HPA.get(unit, 1.0) if isinstance(unit, str) else 1.0
     for block in content.values():
+        if isinstance(block, dict) and "PM2.5" in block:
+            block["PM25"] = block.pop("PM2.5")  # a dot parts the names of a path
         for key, value in block.items() if isinstance(block, dict) else ():
             number = _number(value) if fahrenheit and _TEMPERATURE.match(key) else None
             if number is not None:

@@ -8,6 +8,10 @@ lies within a day of the reception; `timestamp` is when the telegram was receive
 `status` holds flags. One that tells of a failed measurement (ERROR, INTERRUPTED, SHORT, OVERFLOW, MEASUREMENT, FAIL)
 makes momentary values suspect; PERMANENT among them makes registers suspect too. Others (dry, leak, burst, backward,
 tamper, battery) say nothing against the values.
+
+Where the medium tells no more than the radio ("radio converter"), the driver tells that it is water. The pulse inputs
+of a pulse counter are its channels a and b. A telegram with nothing but registers of other days, heat cost units or
+average temperatures is no reading.
 """
 
 from __future__ import annotations
@@ -41,11 +45,10 @@ _ANY: dict[str, tuple[str, float]] = {
     "current_relative_humidity_rh": ("humidity_pct", 1),
     "pressure_bar": ("pressure_bar", 1),
     "battery_v": ("battery_v", 1),
-    "battery_voltage_v": ("battery_v", 1),
-    "gas_temperature_c": ("temperature_c", 1),
+    "temp_room_c": ("temperature_c", 1),
     "room_temperature_c": ("temperature_c", 1),
-    "carbon_dioxide_ppm": ("co2_ppm", 1),
-    "current_co2_ppm": ("co2_ppm", 1),
+    "co2_ppm": ("co2_ppm", 1),
+    "co2_concentration_ppm": ("co2_ppm", 1),
 }
 
 _HEAT: dict[str, tuple[str, float]] = {
@@ -75,6 +78,7 @@ _WATER: dict[str, tuple[str, float]] = {
     **dict.fromkeys(("total_m3", "total_volume_m3", "total_water_m3", "volume_m3"), ("water_m3", 1.0)),
     **dict.fromkeys(("total_backward_m3", "total_backwards_m3"), ("water_backward_m3", 1.0)),
     **dict.fromkeys(("flow_temperature_c", "water_temperature_c"), ("temperature_c", 1.0)),
+    "voltage_v": ("battery_v", 1),
 }
 
 _ELECTRICITY: dict[str, tuple[str, float]] = {
@@ -111,22 +115,26 @@ _ELECTRICITY: dict[str, tuple[str, float]] = {
     **{
         name.format(phase): (f"power_l{phase}_w", 1000.0)
         for phase in (1, 2, 3)
-        for name in ("power_l{}_kw", "current_power_consumption_phase{}_kw", "active_power_l{}_kw")
+        for name in (
+            "power_l{}_kw", "power_at_phase_{}_kw", "active_power_l{}_kw", "current_power_consumption_phase{}_kw",
+            "active_consumption_l{}_kw",
+        )
     },
 }  # fmt: skip
 
 _GAS: dict[str, tuple[str, float]] = dict.fromkeys(("total_m3", "total_volume_m3"), ("gas_m3", 1.0))
 
-#: Drivers of radio modules, whose medium says nothing of what they count.
-_DRIVERS = {"emerlin868": _WATER, "ev200": _WATER}
-#: Pulse inputs: each is a channel of its own.
-_PULSES = {"a_counter": "a", "b_counter": "b"}
-
-#: What is no state of now: registers at a set date, of a past or a running period, of one tariff; extremes; clocks.
-_OTHER_TIMES = re.compile(
-    r"^(target|prev|previous|last|max|min|due|partial|history)_|_(target|tariff_?\d|period|month|year|last_month|last_year)_"
-    r"|_at_(set_)?date_|_(on|operating|error)_time|^(on|operating)_time|_duration_|_period_"
-)
+#: Drivers of water meters whose telegrams give the radio, or nothing, as medium.
+_WATER_DRIVERS = frozenset(
+    {"apator162", "apator172", "apatorna1", "aventieswm", "dme_07", "emerlin868", "ev200", "evo868",
+     "flowiq2200", "flowiq3100", "hydrodigit", "hydrus", "iperl", "itron", "izar", "izarv2", "kamwater", "lse_07_17",
+     "maddalena", "minomess", "mkradio3", "mkradio3a", "mkradio4", "mkradio4a", "multical21", "picoflux", "qwater",
+     "qwaterv2", "rfmtx1", "supercom587", "topaseskr", "ultrimis", "waterstarm", "watertech", "weh_07", "werhlemodwm",
+     "wme5"}
+)  # fmt: skip
+#: What Kamstrup's water meters send instead of a temperature that they do not measure.
+_NO_TEMPERATURE = 127.0
+_NOT_NOW = re.compile(r"target|prev|last_|set_date|due_date|history|_avg|hca|radiator|_at_error|season")
 
 #: What a telegram tells about itself.
 _ABOUT = frozenset(
@@ -146,7 +154,7 @@ def _looks_like(content: Any) -> bool:
     )
 
 
-def _fields_of(media: str) -> Mapping[str, tuple[str, float]]:
+def _fields_of(media: str, driver: str) -> Mapping[str, tuple[str, float]]:
     medium = media.lower()
     if (medium.startswith("heat") and "alloc" not in medium) or "cooling" in medium:
         return _HEAT
@@ -154,7 +162,42 @@ def _fields_of(media: str) -> Mapping[str, tuple[str, float]]:
         return _WATER
     if medium == "electricity":
         return _ELECTRICITY
-    return _GAS if medium == "gas" else {}
+    if medium == "gas":
+        return _GAS
+    return _WATER if driver in _WATER_DRIVERS else {}
+
+
+def _power(content: Mapping[str, Any], uplink: Uplink) -> None:
+    """What is drawn minus what is fed in, of meters that tell both."""
+    assert uplink.metrics is not None
+    told = content.get("current_power_production_kw")
+    if told is not None and "current_power_consumption_kw" in content and "power_w" in uplink.metrics:
+        try:
+            uplink.metrics["power_w"] -= finite(number(told) * 1000)
+        except ValueError as error:
+            uplink.problems.append((Reason.BAD_VALUE, f"current_power_production_kw: {error}"))
+
+
+def _inputs(content: Mapping[str, Any], uplink: Uplink) -> list[Uplink | Announcement]:
+    """The pulse inputs `a_counter` and `b_counter` of a pulse counter: its channels a and b."""
+    found: list[Uplink | Announcement] = []
+    for channel in ("a", "b") if str(content.get("meter")) == "lansenpu" else ():
+        told = content.get(f"{channel}_counter")
+        try:
+            if told is not None:
+                counted = {"pulse_count": finite(number(told))}
+                found.append(Uplink(uplink.address, uplink.time_us, metrics=counted, channel=channel))
+        except ValueError as error:
+            uplink.problems.append((Reason.BAD_VALUE, f"{channel}_counter: {error}"))
+    return found
+
+
+def _states(content: Mapping[str, Any]) -> dict[str, float]:
+    """What the status of a detector of doors tells."""
+    flags = str(content.get("status", "")).upper().split()
+    if str(content.get("meter")) != "lansendw":
+        return {}
+    return {"contact_open": 1.0} if "OPEN" in flags else {"contact_open": 0.0} if "CLOSED" in flags else {}
 
 
 def make(zone: ZoneInfo) -> list[Envelope]:
@@ -168,17 +211,12 @@ def make(zone: ZoneInfo) -> list[Envelope]:
         address = device_address(str(told))
         uplink = Uplink(address, _time_us(content, zone, received_us), metrics={})
         assert uplink.metrics is not None
-        fields = _DRIVERS.get(str(content.get("meter", ""))) or _fields_of(str(content.get("media", "")))
-        unknown: list[str] = []
-        pulses: list[Uplink] = []
+        fields = _fields_of(str(content.get("media", "")), str(content.get("meter", "")))
+        unknown = []
         for name, value in content.items():
             metric, factor = fields.get(name) or _ANY.get(name) or ("", 0.0)
             if not metric:
-                if name in _PULSES and isinstance(value, int | float) and not isinstance(value, bool):
-                    pulses.append(
-                        Uplink(address, uplink.time_us, metrics={"pulse_count": value}, channel=_PULSES[name])
-                    )
-                elif name not in _ABOUT and isinstance(value, int | float) and not _OTHER_TIMES.search(name):
+                if name not in _ABOUT and isinstance(value, int | float):
                     unknown.append(name)
                 continue
             if value is None or metric in uplink.metrics:
@@ -187,6 +225,11 @@ def make(zone: ZoneInfo) -> list[Envelope]:
                 uplink.metrics[metric] = finite(number(value) * factor)
             except ValueError as error:
                 uplink.problems.append((Reason.BAD_VALUE, f"{name}: {error}"))
+        if fields is _WATER and uplink.metrics.get("temperature_c") == _NO_TEMPERATURE:
+            del uplink.metrics["temperature_c"]
+        _power(content, uplink)
+        uplink.metrics.update(_states(content))
+        inputs = _inputs(content, uplink)
         uplink.unknown = tuple(unknown)
         uplink.suspect = _suspect(content, uplink.metrics)
         if content.get("rssi_dbm") is not None:
@@ -194,11 +237,11 @@ def make(zone: ZoneInfo) -> list[Envelope]:
                 uplink.signal = {"rssi_dbm": number(content["rssi_dbm"])}
             except ValueError as error:
                 uplink.problems.append((Reason.BAD_VALUE, f"rssi_dbm: {error}"))
-        if pulses and not uplink.metrics:
-            return [*pulses]
-        if not uplink.metrics and not unknown and not uplink.problems and not uplink.signal:
-            raise NotAReading("a telegram that tells of other times alone")
-        return [uplink, *pulses]
+        if inputs and not uplink.metrics and not uplink.problems:
+            return inputs
+        if not uplink.metrics and not uplink.problems and unknown and all(map(_NOT_NOW.search, unknown)):
+            raise NotAReading("a telegram with registers of other days or of heat cost units only")
+        return [uplink, *inputs]
 
     return [Envelope("wmbusmeters", "wmbusmeters", _owns_topic, _looks_like, decode, rank=10)]
 

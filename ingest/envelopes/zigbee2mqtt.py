@@ -111,9 +111,13 @@ def _state(below: str, payload: bytes) -> tuple[str, dict[str, Any]]:
     return name, {attribute.replace("-", "_"): content}
 
 
+#: True or false that say something of a place.
+_STATES = frozenset({"contact", "occupancy", "presence", "water_leak", "smoke"})
+
+
 def _measures(content: dict[str, Any]) -> bool:
     return any(
-        key == "contact" or (isinstance(value, int | float) and not isinstance(value, bool) and key not in _SETTINGS)
+        key in _STATES or (isinstance(value, int | float) and not isinstance(value, bool) and key not in _SETTINGS)
         for key, value in content.items()
     )
 
@@ -202,4 +206,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             found.append(Uplink(address, time_us, part, profile_names=tuple(names), channel=channel))
         return found
 
-    return [Envelope("zigbee2mqtt", "Zigbee2MQTT", _owns_topic, _looks_like, decode, rank=10)]
+    long = frozenset({"zigbee2mqtt/bridge/devices", "zigbee2mqtt/bridge/definitions"})
+    return [
+        Envelope("zigbee2mqtt", "Zigbee2MQTT", _owns_topic, _looks_like, decode, rank=10, tells_at_length=long),
+    ]

@@ -393,8 +393,7 @@ def test_ngsi_three_phases() -> None:
         {
             "voltage_l1_v": 230.5, "voltage_l2_v": 231.5, "voltage_l3_v": 232.5,
             "current_l1_a": 1, "current_l2_a": 2, "current_l3_a": 3,
-            "power_w": 600, "energy_kwh": 4500, "energy_export_kwh": 12.5,
-            "power_l1_w": 100, "power_l2_w": 200, "power_l3_w": 300,
+            "power_l1_w": 100, "power_l2_w": 200, "power_l3_w": 300, "power_w": 600, "energy_kwh": 4500, "energy_export_kwh": 12.5,
         }
     )  # fmt: skip
     assert uplink.unknown == ()
@@ -485,17 +484,17 @@ def test_ngsi_what_is_wrong_is_told_and_the_rest_is_kept() -> None:
             {"id": "urn:ngsi-ld:WasteContainer:1", "type": "WasteContainer", "fillingLevel": {"value": 0.5, "unitCode": "KGM"}},
             {"id": "urn:ngsi-ld:WasteContainer:2", "type": "WasteContainer", "dateObserved": "yesterday", "fillingLevel": 0.5},
             {"id": 3, "type": "WasteContainer", "fillingLevel": 0.5},
-            {"id": "urn:ngsi-ld:WasteContainer:4", "type": "WasteContainer", "fillingLevel": 0.5, "temperature": [1], "mood": 3},
+            {"id": "urn:ngsi-ld:WasteContainer:4", "type": "WasteContainer", "fillingLevel": 0.5, "temperature": [1], "weight": 3, "odd": 3},
         ]
     )  # fmt: skip
     assert [(uplink.address, uplink.metrics) for uplink in found] == [
-        ("urn:ngsi-ld:wastecontainer:4", {"fill_level_pct": 50})
+        ("urn:ngsi-ld:wastecontainer:4", {"fill_level_pct": 50, "weight_kg": 3})
     ]
     told = problems(found)
     assert len(told) == 4
     assert told[0] == "fillingLevel: its unit 'KGM' is none of fill_level_pct"
     assert "dateObserved" in told[1]
-    assert found[0].unknown == ("mood",)
+    assert found[0].unknown == ("odd",)
 
 
 def test_ngsi_units_must_fit() -> None:

@@ -407,7 +407,7 @@ def test_several_threads_share_what_births_told(sparkplug: Envelope) -> None:
         ("battery/level", "%", ("battery_pct", "")),
         ("bin/level", "%", ("fill_level_pct", "")),
         ("signal/level", "%", None),
-        ("cpu/temperature", "°C", None),
+        ("cpu/temperature", "°C", ("device_temperature_c", "")),
         ("engine/temperature", "", ("temperature_c", "engine")),
         ("Temperature Setpoint", "°C", None),
         ("Current State", "", None),
@@ -724,6 +724,35 @@ def test_a_topic_that_another_format_owns_stays_its_own() -> None:
     assert own.envelope == "plain_json"
     (learnt,) = decoder.decode(Message("own/topic", b"5", NOW_US))
     assert learnt.envelope == "ha_discovery"
+
+
+def test_an_empty_description_takes_the_earlier_one_away() -> None:
+    decoder = Decoder(all_envelopes(UTC), {}, OneDevice(None, None))
+    config = {"stat_t": "own/topic", "uniq_id": "x", "unit_of_meas": "W", "dev_cla": "power", "dev": {"ids": "other"}}
+    whole = {
+        "cmps": {"p": {"p": "sensor", **config, "stat_t": "own/second"}},
+        "dev": {"ids": "whole"},
+        "o": {"name": "o"},
+    }
+    for topic, content, named in (
+        ("homeassistant/sensor/x/config", config, "own/topic"),
+        ("homeassistant/device/whole/config", whole, "own/second"),
+    ):
+        with pytest.raises(NotAReading):
+            decoder.decode(Message(topic, json.dumps(content).encode(), NOW_US))
+        assert decoder.decode(Message(named, b"5", NOW_US))
+        with pytest.raises(NotAReading, match="takes a description away"):
+            decoder.decode(Message(topic, b"", NOW_US))
+        with pytest.raises(NotAReading):
+            decoder.decode(Message(topic, b"", NOW_US))  # and again
+    with pytest.raises(Undecodable, match="no content"):
+        decoder.decode(Message("misto/a/up", b"", NOW_US))
+    (kept,) = ha_discovery.make(UTC)
+    kept.decode("homeassistant/sensor/x/config", json.dumps(config).encode(), NOW_US)
+    assert kept.owns_topic("own/topic")
+    with suppress(NotAReading):
+        kept.decode("homeassistant/sensor/x/config", b"", NOW_US)
+    assert not kept.owns_topic("own/topic")
 
 
 # ---- Whatever comes

@@ -85,10 +85,6 @@ GEN1 = [
     ("shellies/shellyplug-s-C8/relay/0/energy", "720000", "shellyplug-s-c8", {"energy_kwh": 12}),
     ("shellies/shellyswitch25-55/relay/1/energy", "60", "shellyswitch25-55/1", {"energy_kwh": 0.001}),
     ("shellies/shellyswitch25-55/roller/0/power", "90", "shellyswitch25-55", {"power_w": 90}),
-    ("shellies/shellygas-9a/sensor/concentration", "12", "shellygas-9a", {"gas_concentration_ppm": 12}),
-    ("shellies/shellyflood-9a/sensor/flood", "true", "shellyflood-9a", {"water_leak": 1}),
-    ("shellies/shellydw2-9a/sensor/state", "close", "shellydw2-9a", {"contact_open": 0}),
-    ("shellies/shellydw2-9a/sensor/lux", "30", "shellydw2-9a", {"illuminance_lx": 30}),
     ("shellies/shellyswitch25-55/temperature", "51.80", "shellyswitch25-55", {"device_temperature_c": 51.8}),
     ("shellies/shellyht-7F/sensor/temperature", "21.25", "shellyht-7f", {"temperature_c": 21.25}),
     ("shellies/shellyht-7F/sensor/humidity", "44.5", "shellyht-7f", {"humidity_pct": 44.5}),
@@ -144,7 +140,6 @@ NO_READINGS = [
     ("zigbee2mqtt/hall/plug/get", {"state": ""}),
     ("zigbee2mqtt/hall/lamp", {"brightness": 120, "color_temp": 300, "linkquality": 40, "state": "ON"}),
     ("zigbee2mqtt/button", {"action": "single", "battery": None, "linkquality": 40}),
-    ("zigbee2mqtt/leak", {"water_leak": False, "tamper": False, "linkquality": 40}),
     ("zigbee2mqtt/hall/plug/state", "ON"),
 ]  # fmt: skip
 
@@ -211,9 +206,7 @@ def test_gen1_info_of_meters_and_sensors() -> None:
 
 def test_gen1_info_of_what_says_valid_as_text() -> None:
     content = {"meters": [{"power": 0.0, "is_valid": "true"}], "tmp": {"tC": 46.1, "tF": 115, "is_valid": "true"}}
-    assert by_device("shellies/shelly1-9A/info", content) == {
-        "shelly1-9a": {"power_w": 0, "device_temperature_c": 46.1}
-    }
+    assert by_device("shellies/shelly1-9A/info", content) == {"shelly1-9a": {"power_w": 0, "temperature_c": 46.1}}
     valve = {"tmp": {"value": 20.5, "units": "C", "is_valid": True}, "bat": {"value": 99, "voltage": 4.1}}
     assert by_device("shellies/valve/info", valve) == {
         "valve": {"temperature_c": 20.5, "battery_pct": 99, "battery_v": 4.1}
@@ -250,8 +243,9 @@ GEN2 = [
                   "ret_aenergy": {"total": 100.0}}, "/1",
      {"power_w": 8, "voltage_v": 229, "power_factor": 0.5, "frequency_hz": 50.1, "energy_kwh": 1.5,
       "energy_export_kwh": 0.1, "device_temperature_c": 40}),
-    ("flood:0", {"id": 0, "alarm": True, "mute": False}, "", {"water_leak": 1}),
-    ("illuminance:0", {"id": 0, "lux": 81, "illumination": "dark"}, "", {"illuminance_lx": 81}),
+    ("smoke:0", {"id": 0, "alarm": True, "mute": False}, "", {"on_fire": 1}),
+    ("flood:0", {"id": 0, "alarm": False, "mute": False}, "", {"water_leak": 0}),
+    ("illuminance:0", {"id": 0, "lux": 210, "illumination": "bright"}, "", {"illuminance_lx": 210}),
     ("pm1:0", {"id": 0, "apower": -3.5, "aprtpower": 5.0, "current": 0.2}, "",
      {"power_w": -3.5, "apparent_power_va": 5, "current_a": 0.2}),
     ("temperature:0", {"id": 0, "tC": 19.8, "tF": 67.6}, "", {"temperature_c": 19.8}),
@@ -530,3 +524,21 @@ def test_recorded_messages(path: Path) -> None:
         return
     assert parts
     assert all(part.readings and not part.problems and not part.unknown_fields for part in parts)
+
+
+def test_a_list_of_zigbee_devices_that_is_too_large_is_no_mistake() -> None:
+    large = json.dumps(["x" * 300_000])
+    with pytest.raises(NotAReading, match="too long"):
+        decode("zigbee2mqtt/bridge/devices", json.loads(large))
+    with pytest.raises(Undecodable):
+        decode("zigbee2mqtt/hall", json.loads(large))
+
+
+def test_zigbee_states_of_a_place_alone_are_readings() -> None:
+    assert by_device("zigbee2mqtt/leak", {"water_leak": True, "linkquality": 9}) == {"leak": {"water_leak": 1}}
+
+
+def test_gen1_states() -> None:
+    assert by_device("shellies/shellyflood-A1/sensor/flood", "true") == {"shellyflood-a1": {"water_leak": 1}}
+    assert by_device("shellies/shellydw2-A1/sensor/state", "close") == {"shellydw2-a1": {"contact_open": 0}}
+    assert by_device("shellies/shellydw2-A1/sensor/lux", "52") == {"shellydw2-a1": {"illuminance_lx": 52}}
