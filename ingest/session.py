@@ -230,8 +230,12 @@ class Session:
             return
         # paho does not subscribe again by itself, and a broker that lost the session has lost the subscription.
         if self._version is MQTTProtocolVersion.MQTTv5:
-            # Retained messages come once a session, not at every connection.
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            # Retained messages come once a process, which has to learn what Homie's and Home Assistant's devices are
+            # that described themselves long ago, and once a session; not at every connection.
+            handling = (
+                SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if self._knows_us else SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+            )
+            options = SubscribeOptions(qos=1, retainHandling=handling)
             client.subscribe([(topic, options) for topic in self.config.filters])
         else:
             client.subscribe([(topic, 1) for topic in self.config.filters])

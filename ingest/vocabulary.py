@@ -116,7 +116,7 @@ def _phrases() -> dict[str, tuple[_Sense, ...]]:
         "fill, fill level, filllevel, filling level, fillinglevel, fill percent,"
         " fill percentage, level, bin level, container level, waste level, level percent",
     )
-    add("distance_mm", "mm", "distance, distance to content, ultrasonic distance")
+    add("distance_mm", None, "distance, distance to content, ultrasonic distance")
     add("tilted", "1", "tilted, is tilted, overturned, upturned")
     add("tilt_deg", "deg", "tilt angle")
     add("lid_open", "1", "lid open, lid opened")

@@ -57,6 +57,18 @@ def shown(payload: bytes, *, cut: bool = False) -> Shown:
     return Shown("\n".join(lines), False, hidden != payload)
 
 
+#: FIWARE's IoT Agents have the devices' key in the topic.
+_KEY_IN_TOPIC = re.compile(
+    r"^(/?(?:iot/)?(?:json|ul|ul20)/)[^/]{1,256}(?=/[^/]+/(?:attrs|cmd|cmdexe|configuration)(?:/|$))"
+    r"|^(/)(?!(?:json|ul|ul20|iot)/)[^/]{1,256}(?=/[^/]+/(?:attrs|cmd|cmdexe|configuration)(?:/|$))"
+)
+
+
+def hidden_topic(topic: str) -> str:
+    """A topic for a person: without the key that some formats have in it."""
+    return _KEY_IN_TOPIC.sub(lambda found: f"{found[1] or found[2]}{MASK}", topic)
+
+
 def redacted(payload: bytes) -> bytes:
     """The payload with its secrets replaced by `MASK`. Takes time in proportion to its length."""
     for encoding in ("utf-8", "latin-1"):  # of bytes that are no text, each is a character

@@ -19,6 +19,7 @@ from dashboards.board.formatting import Formatter, plain
 from dashboards.board.messages import LANGUAGES, Language, choose_language
 from store import board as store
 from store.board import BoardConnection, Row
+from store.redaction import hidden_topic
 
 LANGUAGE_COOKIE = "misto_language"
 NAME_COOKIE = "misto_name"
@@ -51,6 +52,7 @@ def make_templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["plain"] = plain
+    environment.filters["topic"] = hidden_topic
     return environment
 
 

@@ -57,6 +57,9 @@ _GAUGES = {
     "battery": ("battery_pct",), "distance": ("distance_mm",), "signal_strength": ("rssi_dbm", "snr_db"),
     "carbon_dioxide": ("co2_ppm",), "atmospheric_pressure": ("air_pressure_hpa",), "volume_flow_rate": ("flow_m3h",),
     "wind_speed": ("wind_speed_ms",), "precipitation": ("rain_mm",), "irradiance": ("irradiance_wm2",),
+    "illuminance": ("illuminance_lx",), "weight": ("weight_kg",), "pm1": ("pm1_ugm3",), "pm25": ("pm2_5_ugm3",),
+    "pm10": ("pm10_ugm3",), "sound_pressure": ("sound_level_db",), "wind_direction": ("wind_direction_deg",),
+    "moisture": ("soil_moisture_pct",), "volatile_organic_compounds_parts": ("tvoc_ppb",),
 }  # fmt: skip
 #: Device class → register, and that of the other direction.
 _REGISTERS = {
@@ -238,8 +241,7 @@ def _gauge(device_class: str, unit_text: str, found_words: set[str], phase: str)
     if metric == "voltage_v" and found_words & {"battery", "batt", "bat", "vbat", "vbatt"}:
         metric = "battery_v"
     elif metric == "temperature_c":
-        if INTERNAL & found_words:
-            return None
+        metric = "device_temperature_c" if INTERNAL & found_words else metric
         metric = "supply_temperature_c" if "supply" in found_words else metric
         metric = "return_temperature_c" if "return" in found_words else metric
     elif metric == "humidity_pct" and found_words & {"soil", "moisture"}:

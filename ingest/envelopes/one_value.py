@@ -36,7 +36,7 @@ def _set(text: str) -> frozenset[str]:
 
 #: Levels that end a topic and say nothing, and those before the name.
 _ENDS = _set("state value val")
-_CLASSES = _set("sensor sensors")
+_CLASSES = _set("sensor sensors binary_sensor")
 _NOT_NOW = _set(
     "set setpoint target limit threshold alarm max min maximum minimum avg average mean today yesterday daily day"
     " hourly hour weekly week monthly month yearly year tariff tariff1 tariff2 t1 t2 last previous delta forecast"

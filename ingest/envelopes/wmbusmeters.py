@@ -95,6 +95,7 @@ _ELECTRICITY: dict[str, tuple[str, float]] = {
     ),
     "total_reactive_energy_consumption_kvarh": ("reactive_energy_kvarh", 1),
     "active_power_overall_kw": ("power_w", 1000),
+    "active_consumption_kw": ("power_w", 1000),
     "active_positive_3phase_kw": ("power_w", 1000),
     "reactive_power_overall_kw": ("reactive_power_var", 1000),
     "frequency_hz": ("frequency_hz", 1),
@@ -135,6 +136,12 @@ _WATER_DRIVERS = frozenset(
 #: What Kamstrup's water meters send instead of a temperature that they do not measure.
 _NO_TEMPERATURE = 127.0
 _NOT_NOW = re.compile(r"target|prev|last_|set_date|due_date|history|_avg|hca|radiator|_at_error|season")
+
+#: Understood and not wanted: those, extremes, tariffs, periods, hours of operation; pulse inputs are read apart.
+_KNOWINGLY = re.compile(
+    _NOT_NOW.pattern + r"|^(min|max|partial|previous|due)_|_(min|max)_|_tariff_?\d|_period|_(on|operating|error)_time"
+    r"|^(on|operating)_time|_duration_|_at_date|^[ab]_counter$|_power_production_kw$"
+)
 
 #: What a telegram tells about itself.
 _ABOUT = frozenset(
@@ -230,7 +237,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
         _power(content, uplink)
         uplink.metrics.update(_states(content))
         inputs = _inputs(content, uplink)
-        uplink.unknown = tuple(unknown)
+        uplink.unknown = tuple(name for name in unknown if not _KNOWINGLY.search(name))
         uplink.suspect = _suspect(content, uplink.metrics)
         if content.get("rssi_dbm") is not None:
             try:

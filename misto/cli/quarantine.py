@@ -26,7 +26,7 @@ from store.connection import connect
 from store.errors import StoreError
 from store.migrate import check_schema
 from store.quarantine import Row, Selection
-from store.redaction import shown
+from store.redaction import hidden_topic, shown
 from store.registry import read_city
 
 _MOST_SOURCES = 40
@@ -112,7 +112,7 @@ def show(
     print(
         f"  received:   {row['received_at'].astimezone(zone).isoformat()}" + (" (retained)" if row["retained"] else "")
     )
-    print(f"  topic:      {_printable(row['topic'])}")
+    print(f"  topic:      {_printable(hidden_topic(row['topic']))}")
     print(f"  device:     {_printable(row['device_address'] or 'not known')}")
     print(f"  reason:     {_printable(reason)}" + (f": {REASONS[Reason(reason)]}" if known else ""))
     print(f"  detail:     {_printable(row['detail'])}")
@@ -264,13 +264,15 @@ def _moment(text: str | None, zone: ZoneInfo) -> datetime | None:
 
 
 def _source(row: Row) -> str:
-    source = f"not known, topic {_printable(row['source'])}" if row["by_topic"] else _printable(row["source"])
+    source = (
+        f"not known, topic {_printable(hidden_topic(row['source']))}" if row["by_topic"] else _printable(row["source"])
+    )
     return f"{_printable(row['reason']):<17} {source}"
 
 
 def _where(row: Row) -> str:
     device = f"{_printable(row['device_address'])}, " if row["device_address"] else ""
-    return f"{device}topic {_printable(row['topic'])}"
+    return f"{device}topic {_printable(hidden_topic(row['topic']))}"
 
 
 def _sample(payload: bytes, length: int) -> str:

@@ -112,3 +112,34 @@ def test_ingest_is_killed_in_the_middle_of_a_stream(
     with ingest:
         check(own_postgres, total, ingest.log)
         assert ingest.stop() == 0
+
+
+def test_a_new_process_knows_devices_that_described_themselves_long_ago(
+    own_postgres: PostgresServer, own_mosquitto: MosquittoServer, tmp_path: Path
+) -> None:
+    """Homie's description is retained and was delivered before; the session is there, what was learnt is not."""
+    description = {
+        "homie": "5.0", "version": 1, "name": "Hall",
+        "nodes": {"air": {"properties": {"temperature": {"datatype": "float", "unit": "°C"}}}},
+    }  # fmt: skip
+
+    def temperatures() -> list[float]:
+        with psycopg.connect(own_postgres.url) as connection:
+            rows = connection.execute(
+                "SELECT value FROM readings JOIN metric USING (metric_id) WHERE name = 'temperature_c' ORDER BY time"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    with Publisher(own_mosquitto.url) as publisher:
+        for number, value in enumerate((20.5, 21.5)):
+            with start(tmp_path, own_postgres, own_mosquitto, f"log{number}") as ingest:
+                ingest.wait_well()
+                if number == 0:
+                    publisher.send("homie/5/hall-1/$description", json.dumps(description), retain=True)
+                publisher.settle()
+                time.sleep(1)
+                publisher.send("homie/5/hall-1/air/temperature", str(value))
+                publisher.settle()
+                expected = [20.5, 21.5][: number + 1]
+                wait_for(lambda: temperatures() == expected, f"{expected}: {ingest.log.read_text()[-2000:]}", 20)  # noqa: B023
+                assert ingest.stop() == 0

@@ -604,7 +604,7 @@ def test_a_whole_device_is_discovered(discovery: Envelope) -> None:
         ({"dev_cla": "voltage", "unit_of_meas": "mV", "name": "Battery voltage"}, "battery_v"),
         ({"dev_cla": "distance", "unit_of_meas": "cm"}, "distance_mm"),
         ({"dev_cla": "temperature", "unit_of_meas": "°C", "name": "Return"}, "return_temperature_c"),
-        ({"dev_cla": "temperature", "unit_of_meas": "°C", "name": "CPU temperature"}, None),
+        ({"dev_cla": "temperature", "unit_of_meas": "°C", "name": "CPU temperature"}, "device_temperature_c"),
         ({"dev_cla": "pressure", "unit_of_meas": "hPa"}, "air_pressure_hpa"),
         ({"dev_cla": "power_factor"}, "power_factor"),
         ({"dev_cla": "timestamp"}, None),

@@ -10,7 +10,7 @@ import pytest
 from dashboards.board.messages import has_message, messages
 from ingest.errors import REASONS, Reason
 from store.quarantine import CAUSES
-from store.redaction import MASK, hide, redacted, shown
+from store.redaction import MASK, hidden_topic, hide, redacted, shown
 
 SECRET = "s3cr3t-Value"
 
@@ -111,3 +111,19 @@ def test_every_reason_has_its_sentence_and_what_to_do() -> None:
         assert messages()[f"why.{reason}"]["en"] == REASONS[reason]
         assert has_message(f"todo.{reason}")
     assert all(has_message(f"gone.{cause}") for cause in CAUSES)
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("/json/4jggokgpepnvsb2uv4s40d59ov/dev7/attrs", "/json/***/dev7/attrs"),
+        ("/ul/k3y/dev7/attrs/t", "/ul/***/dev7/attrs/t"),
+        ("json/k3y/dev7/cmdexe", "json/***/dev7/cmdexe"),
+        ("/k3y/dev7/attrs", "/***/dev7/attrs"),
+        ("application/1/device/24e1/event/up", "application/1/device/24e1/event/up"),
+        ("misto/attrs/up", "misto/attrs/up"),
+        ("/json/attrs", "/json/attrs"),
+    ],
+)
+def test_a_key_in_a_topic_is_hidden(topic: str, expected: str) -> None:
+    assert hidden_topic(topic) == expected
