@@ -120,7 +120,7 @@ def test_a_new_process_knows_devices_that_described_themselves_long_ago(
     """Homie's description is retained and was delivered before; the session is there, what was learnt is not."""
     description = {
         "homie": "5.0", "version": 1, "name": "Hall",
-        "nodes": {"air": {"properties": {"temperature": {"datatype": "float", "unit": "°C"}}}},
+        "nodes": {"air": {"properties": {"p1": {"name": "Temperature", "datatype": "float", "unit": "°C"}}}},
     }  # fmt: skip
 
     def temperatures() -> list[float]:
@@ -138,7 +138,7 @@ def test_a_new_process_knows_devices_that_described_themselves_long_ago(
                     publisher.send("homie/5/hall-1/$description", json.dumps(description), retain=True)
                 publisher.settle()
                 time.sleep(1)
-                publisher.send("homie/5/hall-1/air/temperature", str(value))
+                publisher.send("homie/5/hall-1/air/p1", str(value))
                 publisher.settle()
                 expected = [20.5, 21.5][: number + 1]
                 wait_for(lambda: temperatures() == expected, f"{expected}: {ingest.log.read_text()[-2000:]}", 20)  # noqa: B023
