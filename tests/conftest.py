@@ -34,8 +34,8 @@ _TEST_DATABASE_URL = os.environ.pop("MISTO_TEST_DATABASE_URL", None)
 _TEST_MQTT_URL = os.environ.pop("MISTO_TEST_MQTT_URL", None)
 _COMMUNITY_URL = os.environ.pop("MISTO_TEST_COMMUNITY_URL", None)
 _RUNTIME_DIR = Path(os.environ.get("MISTO_RUNTIME_DIR", ROOT / ".runtime"))
-# MISTO_SHARED_DATA: recorded data, which is no part of the project.
-for _name in [name for name in os.environ if name.startswith("MISTO_") and name != "MISTO_SHARED_DATA"]:
+# MISTO_SHARED_DATA, MISTO_SHARED_SAMPLES: recorded data and messages, which are no part of the project.
+for _name in [name for name in os.environ if name.startswith("MISTO_") and not name.startswith("MISTO_SHARED_")]:
     del os.environ[_name]
 
 # Nothing is in the queue of a test's server but what the test puts there; a slow disk must not slow every commit.

@@ -40,6 +40,8 @@ def open_v3(content: dict[str, Any]) -> list[Uplink | Announcement]:
         raise Undecodable(Reason.BAD_STRUCTURE, "object: is no JSON object", address)
     if not decoded and data is None:
         raise NotAReading("an uplink without content")
+    if data is not None and content.get("fPort") == 0:
+        raise NotAReading("an uplink of network commands")
     received = content.get("rxInfo")
     received = received if isinstance(received, list) else []
     problems: list[tuple[Reason, str]] = []

@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from ingest.clock import parse_time_us
-from ingest.envelopes._lorawan import facts_of
+from ingest.envelopes._lorawan import facts_of, first_time
 from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
 from ingest.envelopes.chirpstack_v3 import is_v3, open_v3
 from ingest.errors import Reason, Undecodable
@@ -40,6 +39,8 @@ class _DeviceInfo(_Lenient):
 
 class _RxInfo(_Lenient):
     gateway_id: str = ""
+    gw_time: str | None = None
+    ns_time: str | None = None
     rssi: float | None = None
     snr: float | None = None
 
@@ -84,10 +85,13 @@ def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Annou
             data = base64.b64decode(up.data, validate=True)
         except ValueError as error:
             raise Undecodable(Reason.BAD_VALUE, f"data: is no base64: {error}", address) from None
-    try:
-        time_us = parse_time_us(up.time) if up.time else None
-    except ValueError as error:
-        raise Undecodable(Reason.BAD_VALUE, f"time: {error}", address) from None
+    # Port 0 carries the network's own commands.
+    if data is not None and up.f_port == 0 and "fPort" in content:
+        raise NotAReading("an uplink of network commands")
+    heard = (
+        (name, at) for rx in up.rx_info for name, at in (("rxInfo.gwTime", rx.gw_time), ("rxInfo.nsTime", rx.ns_time))
+    )
+    time_us = first_time([("time", up.time), *heard], address)
     signal, problems = _signal(up.rx_info)
     names = (up.device_info.tags.get("misto_profile", ""), up.device_info.device_profile_name)
     return [

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ingest.envelopes._lorawan import facts_of, first_time, from_hex, mapping, port_from, signal_of, text
-from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_object
+from ingest.envelopes.base import Announcement, Envelope, NotAReading, Uplink, device_address, json_value
 from ingest.errors import Reason
 
 _EVENTS = (
@@ -23,43 +23,56 @@ _EVENTS = (
 
 
 def _looks_like(content: Any) -> bool:
+    if isinstance(content, list) and content:
+        content = content[0]
     return isinstance(content, dict) and any(name in content for name in ("DevEUI_uplink", *_EVENTS))
 
 
 def _decode(topic: str, payload: bytes, received_us: int) -> list[Uplink | Announcement]:
-    content = json_object(payload)
-    if not isinstance(content.get("DevEUI_uplink"), dict):
-        name = next((name for name in _EVENTS if name in content), "no uplink")
+    content = json_value(payload)
+    uplinks = [_uplink(item) for item in (content if isinstance(content, list) else [content]) if _is_uplink(item)]
+    if not uplinks:
+        first = content[0] if isinstance(content, list) and content else content
+        name = next((name for name in _EVENTS if isinstance(first, dict) and name in first), "no uplink")
         raise NotAReading(f"ThingPark's {name}")
+    found: list[Uplink | Announcement] = [uplink for uplink in uplinks if uplink is not None]
+    if not found:
+        raise NotAReading("an uplink without content")
+    return found
+
+
+def _is_uplink(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("DevEUI_uplink"), dict)
+
+
+def _uplink(content: dict[str, Any]) -> Uplink | None:
     up = content["DevEUI_uplink"]
     address = device_address(text(up.get("DevEUI")))
     decoded = mapping(up.get("payload"))
     data = None if decoded else from_hex(up.get("payload_hex"), address, "payload_hex")
     if not decoded and data is None:
-        raise NotAReading("an uplink without content")
+        return None
     problems: list[tuple[Reason, str]] = []
     profile = mapping(mapping(up.get("CustomerData")).get("alr"))
     driver = mapping(up.get("DriverCfg"))
     model = mapping(driver.get("app"))
     names = (text(model.get("mId")), text(mapping(driver.get("mod")).get("mId")), text(profile.get("pro")))
-    return [
-        Uplink(
-            address,
-            first_time([("Time", up.get("Time"))], address),
-            fields=decoded,
-            profile_names=tuple(name for name in names if name),
-            problems=problems,
-            signal=signal_of(up, "LrrRSSI", "LrrSNR", problems),
-            data=data,
-            port=port_from(up.get("FPort")),
-            facts=facts_of(
-                {},
-                name=mapping(up.get("CustomerData")).get("name"),
-                maker=mapping(driver.get("mod")).get("pId"),
-                model=model.get("mId") or profile.get("pro"),
-            ),
-        )
-    ]
+    return Uplink(
+        address,
+        first_time([("Time", up.get("Time"))], address),
+        fields=decoded,
+        profile_names=tuple(name for name in names if name),
+        problems=problems,
+        signal=signal_of(up, "LrrRSSI", "LrrSNR", problems),
+        data=data,
+        port=port_from(up.get("FPort")),
+        facts=facts_of(
+            {},
+            name=mapping(up.get("CustomerData")).get("name"),
+            maker=mapping(driver.get("mod")).get("pId"),
+            model=model.get("mId") or profile.get("pro"),
+        ),
+    )
 
 
 def make(zone: ZoneInfo) -> list[Envelope]:

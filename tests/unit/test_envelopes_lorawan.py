@@ -239,3 +239,30 @@ def test_what_the_things_stack_normalised_counts_for_unknown_models_only() -> No
     content["uplink_message"]["version_ids"] = {"brand_id": "milesight-iot", "model_id": "em300-th"}
     _, (part,) = decoded("v3/app@ttn/devices/x-1/up", content)
     assert named(part)["temperature_c"] == 99
+
+
+def test_port_0_carries_the_networks_own_commands() -> None:
+    content = {**UNKNOWN, "fPort": 0}
+    with pytest.raises(NotAReading, match="network commands"):
+        decoded("application/1/device/0011223344556677/event/up", content)
+    v3 = {"devEUI": "0011223344556677", "fPort": 0, "data": base64.b64encode(RAW).decode()}
+    with pytest.raises(NotAReading, match="network commands"):
+        ENVELOPES["chirpstack_v3"].decode("application/1/device/x/rx", json.dumps(v3).encode(), NOW_US)
+
+
+def test_a_gateways_clock_counts_where_the_server_tells_no_time() -> None:
+    content = {**UNKNOWN, "object": {"temperature": 1}, "rxInfo": [{"gwTime": "2026-11-20T08:00:00.5Z", "rssi": -90}]}
+    up = open_one(ENVELOPES["chirpstack_v4"], "application/1/device/0011223344556677/event/up", content)
+    assert up.time_us == us("2026-11-20T08:00:00.5+00:00")
+
+
+def test_thingpark_may_send_a_list() -> None:
+    one = {"DevEUI": "0011223344556677", "FPort": "85", "payload_hex": RAW.hex(), "Time": "2026-11-20T10:00:00+02:00"}
+    items = ENVELOPES["thingpark"].decode(
+        "tp", json.dumps([{"DevEUI_uplink": one}, {"DevEUI_uplink": {**one, "DevEUI": "AA"}}]).encode(), NOW_US
+    )
+    assert [(item.address, item.data) for item in items if isinstance(item, Uplink)] == [
+        ("0011223344556677", RAW),
+        ("aa", RAW),
+    ]
+    assert ENVELOPES["thingpark"].looks_like([{"DevEUI_uplink": one}])

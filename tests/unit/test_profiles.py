@@ -152,11 +152,33 @@ def test_a_city_may_replace_a_shipped_profile_once(tmp_path: Path) -> None:
         load_profiles(tmp_path)
 
 
-def test_hundreds_of_profiles_load_fast(tmp_path: Path) -> None:
-    started = time.perf_counter()
-    load_profiles()
-    each_s = (time.perf_counter() - started) / len(PROFILES)
-    assert each_s * 300 < 3, f"{each_s * 1000:.1f} ms for a profile"
+def test_registers_that_fall_names_that_lie_and_profiles_in_each_others_way_are_told() -> None:
+    falling = Example.model_validate(
+        {
+            "fields": {"x": 1},
+            "series": [
+                {"time": "2026-03-02T10:00:00Z", "readings": {"water_m3": 4, "temperature_c": 9}},
+                {"time": "2026-03-02T09:00:00Z", "readings": {"water_m3": 5, "temperature_c": 10}},
+            ],
+        }
+    )
+    assert falling_counters(falling) == ["water_m3 falls from 5 to 4: a register never does"]
+    text = PROFILE.format(
+        rest="""
+recognise: {names: [EM400-MUD], fields: [vdd, co2, humidity]}
+fields:
+  pulse_total: {metric: temperature_c, unit: degC}
+  voltage: {metric: water_m3, unit: m3}"""
+    )
+    profile = load_profile(parse_yaml(text, "p.yaml"))
+    assert [sentence for _, sentence in misnamed(profile)] == [
+        "it is by its name a register, but temperature_c is none",
+        "it is by its name no register, but water_m3 is one",
+    ]
+    assert sorted(sentence for _, sentence in CHECKER.clashes(profile)) == [
+        "elsys-ers-co2 wants the same fields; neither would be sure",
+        "milesight-em400-mud has the name 'em400mud' too",
+    ]
 
 
 PROFILE = """
