@@ -9,7 +9,7 @@ from math import inf
 
 import numpy as np
 
-from catalogue.geometry import BEYOND_FLOOR, BinGeometry
+from catalogue.geometry import BinGeometry, fills_from_distances
 from catalogue.metrics import Metric, Quality, metrics
 from catalogue.units import linear
 from misto.backfill.records import Ints, Refused, Rows, SeriesKey, Shorts
@@ -175,11 +175,9 @@ def _fill(
     found: list[_Columns] = []
     for at, geometry in bins:
         here = at[point[at] >= 0]
-        distance = value[here]
-        share = np.clip((geometry.empty_mm - distance) / (geometry.empty_mm - geometry.full_mm), 0.0, 1.0)
-        plausible = (distance > 0) & (distance <= geometry.empty_mm * BEYOND_FLOOR)
+        fills, plausible = fills_from_distances(value[here], geometry)
         its = np.where(plausible, rows.quality[here], np.int16(Quality.SUSPECT))
-        found.append((rows.time_us[here], point[here], np.full(len(here), _FILL.id, np.int16), 100.0 * share, its))
+        found.append((rows.time_us[here], point[here], np.full(len(here), _FILL.id, np.int16), fills, its))
     return found
 
 
@@ -192,7 +190,7 @@ def _batch(
 ) -> ReadingBatch:
     """What is placed, chunk by chunk, in each by series and time: neighbours of the index are stored together."""
     kept = point >= 0
-    columns = [[column[kept]] for column in (time_us, point, metric, value, quality)]
+    columns: list[list[np.ndarray]] = [[column[kept]] for column in (time_us, point, metric, value, quality)]
     for extra in more:
         for column, its in zip(columns, extra, strict=True):
             column.append(its)
