@@ -89,7 +89,12 @@ def test_no_inventory_another_zone_and_a_stranger(
     status, said = doctor(database_url=database_url, mqtt_url=own_mosquitto.url)
     assert (status, said["inventory"]) == (1, ["wrong: no inventory is loaded"])
     found(database, bins(1))
-    database.execute("INSERT INTO device (address, state) VALUES ('stranger', 'unclaimed')")
+    # One has sent, the other has only told about itself.
+    database.execute("INSERT INTO device (address, state) VALUES ('stranger', 'unclaimed'), ('announced', 'unclaimed')")
+    database.execute(
+        "INSERT INTO device_status (device_id, last_received_at, last_event_at, message_count)"
+        " SELECT device_id, now(), now(), 1 FROM device WHERE address = 'stranger'"
+    )
     database.execute("INSERT INTO service_heartbeat VALUES ('ingest', 'w', now(), now() - interval '3 hours')")
     _, said = doctor(database_url=database_url, mqtt_url=own_mosquitto.url, time_zone="Europe/Berlin")
     assert said["inventory"][1] == "wrong: the inventory's time zone is Europe/Kyiv, MISTO_TIME_ZONE is Europe/Berlin"
