@@ -12,7 +12,7 @@ import numpy as np
 from catalogue.geometry import BinGeometry, fills_from_distances
 from catalogue.metrics import Metric, Quality, metrics
 from catalogue.units import linear
-from misto.backfill.records import Ints, Refused, Rows, SeriesKey, Shorts
+from misto.backfill.records import Ints, Refused, Rows, SeriesKey
 from store.registry import RegisteredDevice
 from store.writer import ReadingBatch
 
@@ -165,7 +165,7 @@ def _by_series(series: Ints) -> list[tuple[int, Ints]]:
 
 
 #: Columns: time, point, metric, value, quality.
-_Columns = tuple[Ints, np.ndarray, np.ndarray, np.ndarray, Shorts]
+_Columns = tuple[np.ndarray, ...]
 
 
 def _fill(
