@@ -215,6 +215,8 @@ def _named(topic: str, content: dict[str, Any], zone: ZoneInfo, received_us: int
     levels = topic.split("/")
     while len(levels) > 1 and levels[-1].lower() in _TOPIC_ENDS:
         levels.pop()
+    if levels == ["misto"]:
+        raise Undecodable(Reason.UNKNOWN_ENVELOPE, "its topic names no device: expected misto/<device>/up")
     uplink = Uplink(device_address("/".join(levels).strip("/")), None, metrics={})
     assert uplink.metrics is not None
     unknown = []

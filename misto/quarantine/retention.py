@@ -35,17 +35,17 @@ class _Figures:
         """The metrics. Nothing before they were counted."""
         if not self.most_bytes:
             return
-        messages = GaugeMetricFamily("misto_quarantine_messages", "Messages in quarantine", labels=["reason"])
-        size = GaugeMetricFamily("misto_quarantine_bytes", "Space that they take", labels=["reason"])
+        messages = GaugeMetricFamily("misto_keeper_quarantine_messages", "Messages in quarantine", labels=["reason"])
+        size = GaugeMetricFamily("misto_keeper_quarantine_bytes", "Space that they take", labels=["reason"])
         for reason, (count, its_bytes) in self.sizes.items():
             messages.add_metric([reason], count)
             size.add_metric([reason], its_bytes)
         left = CounterMetricFamily(
-            "misto_quarantine_removed", "Messages that have left it, by cause", labels=["reason", "cause"]
+            "misto_keeper_quarantine_removed", "Messages that have left it, by cause", labels=["reason", "cause"]
         )
         for (reason, cause), count in self.gone.items():
             left.add_metric([reason, cause], count)
-        most = GaugeMetricFamily("misto_quarantine_limit_bytes", "Space that they may take", self.most_bytes)
+        most = GaugeMetricFamily("misto_keeper_quarantine_limit_bytes", "Space that they may take", self.most_bytes)
         yield from (messages, size, most, left)
 
 

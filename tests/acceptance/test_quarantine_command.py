@@ -224,8 +224,8 @@ def test_the_keeper_keeps_it_within_its_size_and_tells_prometheus(
         left = one(database, "SELECT count(*) FROM quarantine")
         with urllib.request.urlopen(f"http://127.0.0.1:{keeper.port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        assert f'misto_quarantine_messages{{reason="not_json"}} {left}.0' in text
-        assert f'misto_quarantine_removed_total{{cause="too_much",reason="not_json"}} {3000 - left}.0' in text
+        assert f'misto_keeper_quarantine_messages{{reason="not_json"}} {left}.0' in text
+        assert f'misto_keeper_quarantine_removed_total{{cause="too_much",reason="not_json"}} {3000 - left}.0' in text
         assert f'misto_keeper_dropped_total{{what="surplus_quarantined_messages"}} {3000 - left}.0' in text
         assert one(database, "SELECT count(*) FROM quarantine WHERE device_address = 'calm'") == 10
         assert keeper.stop() == 0

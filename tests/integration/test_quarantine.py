@@ -404,15 +404,15 @@ def test_the_figures_for_prometheus(database: Database, new_connection: Connect)
     limit = QuarantineLimit(7)
     limit.enforce(new_connection())
     text = generate_latest().decode()
-    assert 'misto_quarantine_messages{reason="not_json"} 1.0' in text
+    assert 'misto_keeper_quarantine_messages{reason="not_json"} 1.0' in text
     size = 100 + len(TOPIC) + len("as it was then") + 200
-    assert f'misto_quarantine_bytes{{reason="not_json"}} {size}.0' in text
-    assert f"misto_quarantine_limit_bytes {7.0 * 2**20}" in text.replace("7.340032e+06", str(7.0 * 2**20))
+    assert f'misto_keeper_quarantine_bytes{{reason="not_json"}} {size}.0' in text
+    assert f"misto_keeper_quarantine_limit_bytes {7.0 * 2**20}" in text.replace("7.340032e+06", str(7.0 * 2**20))
     quarantine.drop(new_connection(), everything(database, ids=(number,)))
     limit.enforce(new_connection())
     text = generate_latest().decode()
-    assert 'misto_quarantine_messages{reason="not_json"} 0.0' in text
-    assert 'misto_quarantine_removed_total{cause="by_hand",reason="not_json"} 1.0' in text
+    assert 'misto_keeper_quarantine_messages{reason="not_json"} 0.0' in text
+    assert 'misto_keeper_quarantine_removed_total{cause="by_hand",reason="not_json"} 1.0' in text
 
 
 # schema and roles
