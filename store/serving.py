@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from store.errors import DatabaseUnreachable, is_temporary
 from store.migrate import check_schema
 
 
-class DatabaseService:
+class DatabaseService(ABC):
     """Runs until `stop` is set. A subclass does its work in `serve`, clears `failure` once it does, and must have no
     state but what it reads there: a lost connection or a failed transaction begins it anew."""
 
@@ -25,9 +26,9 @@ class DatabaseService:
         self._log = logging.getLogger(f"misto.{service}")
         self.failure = "it has not connected to the database yet"
 
+    @abstractmethod
     def serve(self, connection: Connection[Any]) -> None:
         """Work over this connection until it breaks or `stop` is set."""
-        raise NotImplementedError
 
     def run(self) -> None:
         """Serve until `stop`. Raises `StoreError` where waiting does not help."""
