@@ -34,6 +34,8 @@ log = logging.getLogger("misto.ingest")
 
 _BEAT_S = 5.0
 _RELOAD_S = 60.0
+#: A worker that is put to sleep in the middle of a batch would hold up the rules, which read behind open transactions.
+_IDLE_TRANSACTION_S = 60
 #: Shorter breaks make no device look silent.
 _OUTAGE_FROM = timedelta(seconds=30)
 
@@ -88,7 +90,7 @@ class Ingest:
         self._up_at: datetime | None = None
 
     def _connect(self) -> Connection[Any]:
-        return connect(self._config.database_url, service="ingest")
+        return connect(self._config.database_url, service="ingest", idle_transaction_s=_IDLE_TRANSACTION_S)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
