@@ -70,6 +70,10 @@ class Process:
         except (URLError, ConnectionError, TimeoutError):
             return 0, ""
 
+    def ended(self) -> int | None:
+        """Exit status if it has ended."""
+        return self._process.poll()
+
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()

@@ -33,8 +33,12 @@ ORDER BY time_us
 
 @dataclass(frozen=True)
 class Published:
-    """What the publisher knows: by number, when the broker acknowledged it (monotonic), and how often it was sent."""
+    """What the publisher knows: by number, when the broker acknowledged it (monotonic), and how often it was sent.
 
+    `began` is when the run began.
+    """
+
+    began: float
     acknowledged: Mapping[int, float]
     sendings: Mapping[int, int]
     #: Spans in which the broker, killed before it had saved, may have forgotten what it acknowledged.
@@ -101,6 +105,7 @@ def _check_messages(account: Account, plan: Plan, published: Published, database
     account.readings = len(stored) + clockless.total()
     account.quarantined = quarantine.total()
     last = max(published.sendings, default=-1)
+    lost: list[str] = []
     for one in plan.messages():
         if one.number > last:
             break
@@ -113,7 +118,9 @@ def _check_messages(account: Account, plan: Plan, published: Published, database
             if one.kind is not Kind.TIMED and published.may_be_forgotten(one.number):
                 account.forgotten += 1
             else:
-                account.wrong.append(f"lost: {_name(one)} was acknowledged and is not there")
+                at_s = published.acknowledged[one.number] - published.began
+                lost.append(f"{_name(one)}, acknowledged at {at_s:.2f} s, is not there")
+    _tell(account, "lost", lost)
     _tell(account, "reading that nobody published", list(stored.items()))
     _tell(account, "reading without clock that nobody published", list(clockless.items()))
     _tell(account, "entry in quarantine that is no poison", list(quarantine.items()))
@@ -142,7 +149,7 @@ def _check_log(account: Account, database: psycopg.Connection[Any]) -> None:
 def _tell(account: Account, what: str, found: list[Any]) -> None:
     account.wrong += [f"{what}: {one}" for one in found[:_MOST_TOLD]]
     if len(found) > _MOST_TOLD:
-        account.wrong.append(f"{what}: {len(found)} in all")
+        account.wrong.append(f"{what}: {len(found)} in all, the last: {found[-1]}")
 
 
 def _name(one: Numbered) -> str:

@@ -32,24 +32,29 @@ PARTS = ("ingest", "second worker", "rules", "broker", "broker line", "database"
 
 @dataclass(frozen=True)
 class Fault:
-    """`long_s` is how long it takes at the longest, about; the short run leaves out what takes more than 15 s."""
+    """`long_s` is how long it takes at the longest, about. `shared`: only with, or only without a shared subscription.
+
+    Mosquitto does not save shared subscriptions: started again it drops what comes until the workers are back. So a
+    city with Mosquitto has one worker (docs/delivery.md), and only that one is run against a broker that ends.
+    """
 
     name: str
     claims: frozenset[str]
     long_s: float
+    shared: bool | None
     run: Run
 
 
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(*claims: str, long_s: float = 5) -> Callable[[Run], Run]:
+def fault(*claims: str, long_s: float = 5, shared: bool | None = None) -> Callable[[Run], Run]:
     """Register a function as a fault, under its name with blanks."""
     assert set(claims) <= set(PARTS)
 
     def register(run: Run) -> Run:
         name = run.__name__.replace("_", " ")
-        FAULTS[name] = Fault(name, frozenset(claims), long_s, run)
+        FAULTS[name] = Fault(name, frozenset(claims), long_s, shared, run)
         return run
 
     return register
@@ -78,7 +83,7 @@ def ingest_put_to_sleep(world: World, chance: random.Random) -> None:
     world.workers["one"].wake()
 
 
-@fault("second worker", long_s=12)
+@fault("second worker", long_s=12, shared=True)
 def a_second_worker_joins_dies_and_comes_back(world: World, chance: random.Random) -> None:
     world.start_worker("two")
     time.sleep(chance.uniform(2, 5))
@@ -107,14 +112,16 @@ def a_second_rules_worker_joins_and_one_sleeps(world: World, chance: random.Rand
     del world.rules["two"]
 
 
-@fault("broker", long_s=8)
+@fault("broker", long_s=8, shared=False)
 def broker_restarted(world: World, chance: random.Random) -> None:
     world.mosquitto.stop()
     time.sleep(chance.uniform(0, 3))
     world.start(world.mosquitto)
 
 
-@fault("broker", "ingest", "second worker", "broker line", "database", "database line", "clock", long_s=12)
+@fault(
+    "broker", "ingest", "second worker", "broker line", "database", "database line", "clock", long_s=12, shared=False
+)
 def broker_killed(world: World, chance: random.Random) -> None:
     """kill -9 with persistence on. Mosquitto acknowledges before it saves, so that what it took since is forgotten
     unless it was delivered; gateways send their last seconds again."""
@@ -338,6 +345,13 @@ def database_stands_still(world: World, chance: random.Random) -> None:
 def _signal(pid: int, number: int) -> None:
     if Path(f"/proc/{pid}").exists():
         os.kill(pid, number)
+
+
+def names(*, shared: bool, longest_s: float = float("inf")) -> list[str]:
+    """Faults that fit."""
+    return [
+        one.name for one in FAULTS.values() if one.shared in (None, shared) and one.long_s <= longest_s
+    ]  # fmt: skip
 
 
 def all_whole(world: World) -> None:

@@ -25,12 +25,16 @@ _LANES = 2
 
 @dataclass(frozen=True)
 class RunConfig:
-    """`seconds` is how long faults are begun; `names` are the faults that come at least once, in any order."""
+    """`seconds` is how long faults are begun; `names` are the faults, each of which comes at least once.
+
+    `shared`: workers in a shared subscription instead of one. Without `repeat` each fault comes once.
+    """
 
     seed: int
     seconds: float
     rate_per_s: float
-    names: Sequence[str] = tuple(FAULTS)
+    names: Sequence[str]
+    shared: bool = False
     repeat: bool = True
 
 
@@ -56,8 +60,11 @@ def run(config: RunConfig, folder: Path, binaries: Binaries, say: Callable[[str]
     # Three in four messages come from bins. The last faults may begin late and take their time.
     count = config.rate_per_s * (1.3 * config.seconds + 30)
     plan = Plan(config.seed, max(20, round(count * 0.75 / MOST_ROUNDS)), int(time.time()))
-    with World(folder, binaries, plan, config.rate_per_s, diary) as world:
-        diary(f"seed {config.seed}: {plan.bins} bins, {config.rate_per_s:.0f} messages a second")
+    with World(folder, binaries, plan, config.rate_per_s, diary, config.shared) as world:
+        diary(
+            f"seed {config.seed}: {plan.bins} bins, {config.rate_per_s:.0f} messages a second, "
+            f"{'a shared subscription' if config.shared else 'one worker'}"
+        )
         world.publisher.resume()
         time.sleep(1)
         _break_things(config, world, diary)
@@ -71,7 +78,7 @@ def run(config: RunConfig, folder: Path, binaries: Binaries, say: Callable[[str]
         diary("everything has come in")
         for process in [*world.workers.values(), *world.rules.values()]:
             assert process.stop(60) == 0, process.log.read_text()[-3000:]
-        account = _settle(world)
+        account = _settle(world, began)
         for log in folder.glob("*.log"):
             if "Traceback" in log.read_text():
                 account.wrong.append(f"{log.name} has a traceback: {log.read_text().partition('Traceback')[2][:2000]}")
@@ -120,8 +127,8 @@ def _break_things(config: RunConfig, world: World, diary: Callable[[str], None])
             future.result()
 
 
-def _settle(world: World) -> Account:
-    published = Published(world.publisher.acknowledged, world.publisher.sendings, world.forgettable)
+def _settle(world: World, began: float) -> Account:
+    published = Published(began, world.publisher.acknowledged, world.publisher.sendings, world.forgettable)
     with ExitStack() as stack:
         database = stack.enter_context(world.database())
         database.execute("CREATE DATABASE reference")

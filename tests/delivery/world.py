@@ -48,6 +48,8 @@ class World:
     plan: Plan
     rate_per_s: float
     say: Callable[[str], None]
+    #: Whether the workers share a subscription; if not there is one.
+    shared: bool
     workers: dict[str, Process] = field(default_factory=dict)
     rules: dict[str, Process] = field(default_factory=dict)
     #: (from, to), monotonic: what the broker acknowledged in between it may have forgotten when it was killed.
@@ -121,7 +123,7 @@ class World:
         """An ingest process behind the lines, with a clock that can be stepped."""
         self.workers[name] = self._process(
             "ingest", f"ingest-{name}", "ingest_metrics_port",
-            mqtt_url=f"mqtt://127.0.0.1:{self.broker_line.port}", mqtt_client_id=f"worker-{name}", mqtt_share=SHARE,
+            mqtt_url=f"mqtt://127.0.0.1:{self.broker_line.port}", mqtt_client_id=f"worker-{name}", mqtt_share=SHARE if self.shared else "",
             mqtt_topics="misto/#",
         )  # fmt: skip
 
@@ -156,8 +158,11 @@ class World:
                 before, since = now, time.monotonic()
 
     def health(self) -> dict[str, tuple[int, str]]:
-        """Status and sentence of each process."""
-        return {name: process.health() for name, process in [*self.workers.items(), *self.rules.items()]}
+        """Status and sentence of each process; the status of one that has ended is negative."""
+        return {
+            process.log.stem: process.health() if process.ended() is None else (-1, f"ended with {process.ended()}")
+            for process in [*self.workers.values(), *self.rules.values()]
+        }
 
     def wait_judged(self, wait_s: float = 120) -> None:
         """Wait until the rules have judged all of the log."""
