@@ -2,13 +2,14 @@
 MISTO = .venv/bin/misto
 ARGS ?=
 
-.PHONY: help demo test lint bench lock clean environment
+.PHONY: help demo test lint bench chaos lock clean environment
 
 help:
 	@echo "make demo   a simulated city on this machine, live, until Ctrl-C   (ARGS=\"--for 60s\" ends by itself)"
 	@echo "make test   all tests, on a real PostgreSQL with TimescaleDB and a real Mosquitto   (ARGS=\"tests/unit\")"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  speed on this machine   (ARGS=\"--quick\")"
+	@echo "make chaos  the delivery proof: servers killed, lines cut, disks full, for minutes (ARGS=\"--seed 7 --minutes 5\")"
 	@echo "make lock   write the exact versions of all dependencies (needs uv)"
 	@echo "make clean  remove the environment, the private servers and the demo's data"
 
@@ -31,6 +32,9 @@ lint: environment
 
 bench: environment
 	.venv/bin/python -m bench $(ARGS)
+
+chaos: environment
+	@exec .venv/bin/python -m tests.delivery $(ARGS)
 
 lock:
 	uv pip compile pyproject.toml --extra runtime --extra build --universal --python-version 3.11 \

@@ -14,6 +14,8 @@ import time
 from ingest.message import Message
 
 _READ_BYTES = 256 * 1024
+#: A clock that is put back by more than this was set; by less, it was many messages at once.
+_STEP_US = 1_000_000
 _PUBLISH = 3
 
 
@@ -51,7 +53,10 @@ class Line:
         self.received_at = time.monotonic()
         self._in += data
         if len(self._in) >= self._needed:
-            self._cut(time.time_ns() // 1000)
+            now_us = time.time_ns() // 1000
+            if now_us < self._last_us - _STEP_US:
+                self._last_us = now_us
+            self._cut(now_us)
         return len(data)
 
     def _cut(self, now_us: int) -> None:

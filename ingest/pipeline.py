@@ -207,8 +207,8 @@ class Pipeline:
                     ):
                         log.exception("a batch cannot be written; trying again")
                     elif not self._failure:
-                        log.warning("the database is away, messages wait in the broker: %s", str(error).strip())
-                    self._failure = str(error).strip() or type(error).__name__
+                        log.warning("nothing can be written now, messages wait in the broker: %s", _first_line(error))
+                    self._failure = _first_line(error)
                     if connection is not None:
                         connection.close()
                     writer = connection = None
@@ -247,6 +247,11 @@ class Pipeline:
         metrics.UNSET_CLOCKS.inc(decoded.unset_clocks)
         if stored:
             metrics.LAST_READING.set_to_current_time()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _size(messages: list[Message]) -> int:

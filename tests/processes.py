@@ -28,16 +28,27 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 class Process:
-    """`misto <arguments>` as a process of its own; its output goes to `log`."""
+    """`misto <arguments>` as a process of its own; its output goes to `log`.
 
-    def __init__(self, *arguments: str, log: Path, port_setting: str | None = None, **settings: object) -> None:
+    `program` are arguments for Python that run Misto in another way than its own command.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        log: Path,
+        port_setting: str | None = None,
+        program: tuple[str, ...] = (),
+        **settings: object,
+    ) -> None:
         self.port = free_port()
         if port_setting:
             settings[port_setting] = self.port
         self.log = log
+        command = [sys.executable, *program] if program else [Path(sys.executable).with_name("misto")]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [Path(sys.executable).with_name("misto"), *arguments],
+                [*command, *arguments],
                 env=environment(**settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -58,6 +69,10 @@ class Process:
                 return error.code, error.read().decode().strip()
         except (URLError, ConnectionError, TimeoutError):
             return 0, ""
+
+    def ended(self) -> int | None:
+        """Exit status if it has ended."""
+        return self._process.poll()
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)

@@ -16,7 +16,7 @@ from rules.record import change_of
 from store import alerts
 from store.reading_log import BEGINNING, read_after
 from store.writer import ReadingBatch, ReadingWriter
-from tests.cities import bins, found
+from tests.cities import found
 
 FILL = 30
 _ALERTS = """
@@ -58,9 +58,11 @@ class Stream:
         )  # fmt: skip
 
 
-def straight(log: psycopg.Connection[Any], reference: psycopg.Connection[Any], count: int) -> list[tuple[Any, ...]]:
-    """The alerts that the log of one database must make, worked out in another with the same `count` bins."""
-    found(reference, bins(count))
+def straight(
+    log: psycopg.Connection[Any], reference: psycopg.Connection[Any], *sites: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """The alerts that the log of one database must make, worked out in another with the same sites."""
+    found(reference, *sites)
     engine = Engine(shipped_rules())
     engine.set_points(alerts.load_points(reference), {})
     for batch in read_after(log, BEGINNING, 1_000_000):

@@ -74,16 +74,25 @@ INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_
 SELECT episode_id, 'firing', 'closed_rule_removed', severity, now(), 'the rule is no longer in force' FROM closed;
 
 -- name: fires
-WITH fired AS (
-    INSERT INTO alert_episode (rule_id, rule_hash, point_id, state, severity, breached_at, fired_at,
-                               title_en, title_uk, sentence_en, sentence_uk, advice_en, advice_uk, value, evidence)
-    VALUES (%(rule_id)s, %(rule_hash)s, %(point_id)s, 'firing', %(severity)s, %(breached_at)s, %(event_at)s,
-            %(title_en)s, %(title_uk)s, %(sentence_en)s, %(sentence_uk)s, %(advice_en)s, %(advice_uk)s,
-            %(value)s, %(evidence)s)
+-- Late data may raise an alert of the past while a later one is open: it is written as over, and the transition that
+-- follows says when it ended.
+WITH later AS (
+    SELECT count(*) > 0 AS is_open FROM alert_episode
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND state = 'firing' AND breached_at > %(breached_at)s
+), fired AS (
+    INSERT INTO alert_episode (rule_id, rule_hash, point_id, state, resolved_at, closed_decided_at, severity,
+                               breached_at, fired_at, title_en, title_uk, sentence_en, sentence_uk, advice_en,
+                               advice_uk, value, evidence)
+    SELECT %(rule_id)s, %(rule_hash)s, %(point_id)s, CASE WHEN is_open THEN 'resolved' ELSE 'firing' END,
+           CASE WHEN is_open THEN %(event_at)s::timestamptz END, CASE WHEN is_open THEN now() END, %(severity)s,
+           %(breached_at)s, %(event_at)s, %(title_en)s, %(title_uk)s, %(sentence_en)s, %(sentence_uk)s, %(advice_en)s,
+           %(advice_uk)s, %(value)s, %(evidence)s
+    FROM later
     -- The same breach again: late data had taken it back, or the rule or point was gone for a time.
     ON CONFLICT (rule_id, point_id, breached_at) DO UPDATE
-    SET state = 'firing', rule_hash = excluded.rule_hash, severity = excluded.severity, fired_at = excluded.fired_at,
-        resolved_at = NULL, closed_decided_at = NULL, value = excluded.value, evidence = excluded.evidence,
+    SET state = excluded.state, rule_hash = excluded.rule_hash, severity = excluded.severity,
+        fired_at = excluded.fired_at, resolved_at = excluded.resolved_at,
+        closed_decided_at = excluded.closed_decided_at, value = excluded.value, evidence = excluded.evidence,
         title_en = excluded.title_en, title_uk = excluded.title_uk, sentence_en = excluded.sentence_en,
         sentence_uk = excluded.sentence_uk, advice_en = excluded.advice_en, advice_uk = excluded.advice_uk
     WHERE alert_episode.state <> 'firing'

@@ -101,7 +101,7 @@ def test_each_alert_once_through_kills_and_sleep(
         for name in ("a", "c"):
             assert running[name].stop() == 0
     made = alerts_in(database)
-    assert made == straight(database, reference, BINS)
+    assert made == straight(database, reference, bins(BINS))
     assert len(made) > 3 * BINS
     assert "Traceback" not in logs()
     assert shares() == {}

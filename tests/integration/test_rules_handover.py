@@ -94,7 +94,7 @@ def test_what_a_sleeper_has_worked_out_is_not_written(
         )
         wait_for(lambda: lag(database, "rules").batches == 0, "all is judged")
     made = alerts_in(database)
-    assert made == straight(database, reference, BINS)
+    assert made == straight(database, reference, bins(BINS))
     assert len(made) > BINS
     assert {one[3] for one in made} == {"firing", "resolved"}
 
@@ -118,7 +118,7 @@ def test_points_that_come_and_go_are_watched_by_who_holds_them(
         for number in range(len(stream.rounds)):
             stream.write(writer, number)
         wait_for(lambda: lag(database, "rules").batches == 0, "all is judged")
-        assert alerts_in(database) == straight(database, reference, 40)
+        assert alerts_in(database) == straight(database, reference, bins(40))
         (firing,) = database.execute("SELECT count(*) FROM alert_episode WHERE state = 'firing'").fetchone() or (0,)
         assert firing > 0
         found(database, bins(1))

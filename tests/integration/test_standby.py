@@ -106,5 +106,5 @@ def test_the_rules_go_on_with_the_standby(
             )  # fmt: skip
             for process in processes:
                 assert process.stop() == 0
-            assert alerts_in(database) == straight(database, reference, BINS)
+            assert alerts_in(database) == straight(database, reference, bins(BINS))
             assert "Traceback" not in told()

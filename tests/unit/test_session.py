@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 import paho.mqtt.client as mqtt
@@ -81,6 +82,22 @@ def test_messages_are_cut_out_wherever_the_line_divides_them(pair: tuple[Line, s
     line.receive()
     assert line.has_packets
     assert line.recv(1) == b""
+
+
+def test_a_clock_that_is_put_back_is_followed_and_no_two_messages_share_a_time(
+    pair: tuple[Line, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, theirs = pair
+    times_us = []
+    for now_s in (1000.0, 1000.0, 999.9, 400.0, 400.5):
+        monkeypatch.setattr(time, "time_ns", lambda now_s=now_s: round(now_s * 1e9))
+        theirs.sendall(publish(b"t", b"1", 1) + publish(b"t", b"2", 2))
+        line.receive()
+        times_us.append([message.received_us for message in line.messages[-2:]])
+    assert times_us == [
+        [1_000_000_000, 1_000_000_001], [1_000_000_002, 1_000_000_003], [1_000_000_004, 1_000_000_005],
+        [400_000_001, 400_000_002], [400_500_000, 400_500_001],
+    ]  # fmt: skip
 
 
 def test_properties_that_paho_refuses_are_passed_over(pair: tuple[Line, socket.socket]) -> None:
