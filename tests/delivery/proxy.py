@@ -83,10 +83,10 @@ class Line:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
-        try:
+        # asyncio's own callback takes a cancelled task for a failed one.
+        with contextlib.suppress(asyncio.CancelledError):
             await self._forward(reader, writer)
-        finally:
-            self._serving.discard(task)
+        self._serving.discard(task)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
