@@ -233,7 +233,8 @@ def test_a_session_of_mqtt_3_1_1_ends_too(city: City) -> None:
             _version=mqtt.MQTTv311,
         )
         session.run(threading.Event())
-    assert session.gone and session.existed
+    assert session.gone
+    assert session.existed
     assert sorted(each.payload.decode() for each in got) == sorted(message(number) for number in range(200))
     assert session.acknowledged == 200
     assert not city.session_present("w1", mqtt.MQTTv311)
