@@ -1,4 +1,4 @@
-"""End to end: from a publisher through Mosquitto and ingest, one worker or several, to committed rows: QoS 1, fsync on."""
+"""End to end: from a publisher through Mosquitto and ingest, one worker or more, to committed rows: QoS 1, fsync on."""
 
 from __future__ import annotations
 
