@@ -144,7 +144,9 @@ def test_workers_join_die_come_back_and_leave(city: City) -> None:
     city.publisher.settle()
     assert city.session_present("w3")
     leaving = city.leave("w3")
+    deadline = time.monotonic() + 30
     while leaving.running():
+        assert time.monotonic() < deadline, leaving.log.read_text()
         city.send(50)
         time.sleep(0.1)
     assert leaving.wait(0) == 0, leaving.log.read_text()
