@@ -1,4 +1,4 @@
-"""End to end: from a publisher through Mosquitto and one ingest worker to committed rows, QoS 1, fsync on."""
+"""End to end: from a publisher through Mosquitto and ingest, one worker or more, to committed rows: QoS 1, fsync on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -24,6 +26,7 @@ from store.connection import connect
 from store.registry import sync_inventory
 
 DEVICES = 1_000
+WORKERS = (1, 2, 3)
 
 
 def devices() -> Inventory:
@@ -67,46 +70,72 @@ def stored(port: int) -> tuple[float, float]:
     return count, last
 
 
-def run(quick: bool) -> None:
-    """Print messages and readings a second."""
-    count = 30_000 if quick else 200_000
+@contextmanager
+def workers(path: Path, database_url: str, broker_url: str, count: int) -> Iterator[list[int]]:
+    """Ingest processes, several of them in one shared subscription; yields the ports of their metrics."""
+    ports = [free_port() for _ in range(count)]
+    share = {"MISTO_MQTT_SHARE": "misto"} if count > 1 else {}
+    with ExitStack() as stack:
+        for number, port in enumerate(ports):
+            settings = {
+                "MISTO_DATABASE_URL": database_url, "MISTO_MQTT_URL": broker_url,
+                "MISTO_INGEST_METRICS_PORT": str(port), "MISTO_MQTT_CLIENT_ID": f"bench-{number}",
+            }  # fmt: skip
+            log = stack.enter_context((path / f"ingest-{number}.log").open("w"))
+            worker = subprocess.Popen(
+                [Path(sys.executable).with_name("misto"), "ingest"], env=os.environ | settings | share, stderr=log
+            )
+            stack.callback(worker.wait)
+            stack.callback(worker.terminate)
+        for port in ports:
+            _wait_well(port)
+        yield ports
+
+
+def _wait_well(port: int) -> None:
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
+def messages_per_s(count: int, messages: int) -> float:
+    """From the first message published to the last committed, with this many workers; median of three."""
     with folder() as path, postgres(path) as database, mosquitto(path) as broker:
         with connect(database.url, service="bench") as connection:
             sync_inventory(connection, devices())
-        port = free_port()
-        settings = {
-            "MISTO_DATABASE_URL": database.url, "MISTO_MQTT_URL": broker.url, "MISTO_INGEST_METRICS_PORT": str(port),
-        }  # fmt: skip
-        with (path / "ingest.log").open("w") as log:
-            worker = subprocess.Popen(
-                [Path(sys.executable).with_name("misto"), "ingest"], env=os.environ | settings, stderr=log
-            )
-        try:
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        with workers(path, database.url, broker.url, count) as ports:
 
             def measure() -> float:
                 context = get_context("spawn")
                 ready, go = context.Event(), context.Event()
-                publisher = context.Process(target=publish, args=(broker.url, count, ready, go))
+                publisher = context.Process(target=publish, args=(broker.url, messages, ready, go))
                 publisher.start()
                 ready.wait()
-                before, _ = stored(port)
+                before = sum(stored(port)[0] for port in ports)
                 began = time.time()
                 go.set()
-                # Seldom: telling its metrics costs the worker time.
-                while (now := stored(port))[0] - before < 3 * count:
+                while True:
+                    now = [stored(port) for port in ports]
+                    if sum(count for count, _ in now) - before >= 3 * messages:
+                        break
+                    # Seldom: telling its metrics costs the worker time.
                     time.sleep(0.25)
                 publisher.join()
-                return count / (now[1] - began)
+                return messages / (max(at for _, at in now) - began)
 
-            rate = of_three(measure)
-        finally:
-            worker.terminate()
-            worker.wait()
-    show("end to end: publish to committed, QoS 1, one worker", rate, "messages/s", 35_000)
-    show("end to end: the same in readings", 3 * rate, "readings/s", 105_000)
+            return of_three(measure)
+
+
+def run(quick: bool) -> None:
+    """Print messages and readings a second of one worker, and messages a second of several and of the best."""
+    messages = 30_000 if quick else 200_000
+    rates = {count: messages_per_s(count, messages) for count in WORKERS}
+    show("end to end: publish to committed, QoS 1, one worker", rates[1], "messages/s", 35_000)
+    show("end to end: the same in readings", 3 * rates[1], "readings/s", 105_000)
+    for count in WORKERS[1:]:
+        show(f"end to end: {count} workers of one shared subscription", rates[count], "messages/s")
+    best = max(rates, key=lambda count: rates[count])
+    show(f"end to end: the best arrangement, workers: {best}", rates[best], "messages/s", 45_000)

@@ -50,6 +50,14 @@ class IngestError(Exception):
     """Base of everything that `ingest` raises."""
 
 
+class SessionInUse(IngestError):
+    """The session that is to leave belongs to a process that runs."""
+
+
+class NotLeft(IngestError):
+    """Stopped before the session was empty; the broker keeps it."""
+
+
 class Undecodable(IngestError):
     """A message that cannot be read: a reason of the closed list, and what exactly is wrong, cut where it is long."""
 

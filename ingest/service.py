@@ -17,6 +17,8 @@ from psycopg import Connection
 from ingest import metrics
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
+from ingest.errors import NotLeft
+from ingest.leaving import LeavingSession
 from ingest.pins import parse_pins
 from ingest.pipeline import Pipeline
 from ingest.profile import load_profiles
@@ -28,7 +30,7 @@ from store.errors import DatabaseUnreachable, StoreError, is_temporary
 from store.migrate import check_schema
 from store.registry import REGISTRY_CHANNEL
 from store.service_state import beat, last_beat, record_outage, write_device_status
-from store.writer import load_deliveries
+from store.writer import forget_deliveries, load_deliveries
 
 log = logging.getLogger("misto.ingest")
 
@@ -76,16 +78,17 @@ class Ingest:
             # Some brokers send more than receive-maximum allows, and QoS 0 knows no limit.
             most_messages=2 * config.session.receive_maximum + 20_000,
         )
-        self._session = Session(
-            config.session,
-            on_messages=self._pipeline.put,
-            finished=self._pipeline.finished,
-            has_room=self._pipeline.has_room,
-            wake=self._pipeline.wake,
-            drain=self._pipeline.drain,
-            on_connected=self._on_connected,
-            on_disconnected=self._on_disconnected,
-        )
+        self._wiring: dict[str, Any] = {
+            "config": config.session,
+            "on_messages": self._pipeline.put,
+            "finished": self._pipeline.finished,
+            "has_room": self._pipeline.has_room,
+            "wake": self._pipeline.wake,
+            "drain": self._pipeline.drain,
+            "on_connected": self._on_connected,
+            "on_disconnected": self._on_disconnected,
+        }
+        self._session = Session(**self._wiring)
         self._down_since: datetime | None = None
         self._up_at: datetime | None = None
 
@@ -100,13 +103,37 @@ class Ingest:
 
     def run(self) -> None:
         """Receive until `stop`. Raises `StoreError` where waiting does not help."""
+        self._run(self._session)
+
+    def leave(self) -> str:
+        """End the session for good once the broker's queue for it is empty; returns a sentence about it.
+
+        Raises `NotLeft` if stopped before that, `SessionInUse`, and `StoreError`.
+        """
+        session = self._session = LeavingSession(**self._wiring, unfinished=self._pipeline.unfinished)
+        if not self._config.session.share:
+            log.warning("MISTO_MQTT_SHARE is empty: until another worker subscribes, nobody keeps what is published")
+        self._run(session)
+        name, place = self._config.session.client_id, self._config.session.place
+        if not session.gone:
+            raise NotLeft(
+                f"stopped before the session {name} had left: what it holds waits at the broker; run "
+                "`misto ingest --leave` again, or start its worker again"
+            )
+        if not session.existed:
+            return f"the broker at {place} has no session {name}: there was nothing to bring home"
+        with self._connect() as connection:
+            forget_deliveries(connection, name)
+        return f"the session {name} has left the broker at {place}; it brought home {session.acknowledged} messages"
+
+    def _run(self, session: Session) -> None:
         if not self._wait_for_database():
             return
         self._pipeline.start()
         housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
         housekeeping.start()
         try:
-            self._session.run(self._stop)
+            session.run(self._stop)
         finally:
             self._stop.set()
             self._pipeline.close()

@@ -33,7 +33,9 @@ log = logging.getLogger("misto.ingest")
 
 _PASS_BYTES = 2 * 1024 * 1024
 _SMALL_READ_BYTES = 4096
-_KEEPALIVE_S = 60
+KEEPALIVE_S = 60
+PINGREQ = b"\xc0\x00"
+_PUBACK = struct.Struct("!BBH")
 _NEVER_EXPIRES = 0xFFFFFFFF
 _SHORTEST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
@@ -61,11 +63,21 @@ class SessionConfig:
     @property
     def place(self) -> str:
         """Host and port, for people."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def host(self) -> str:
+        """The URL's host, or this machine."""
+        return urlsplit(self.url).hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """The URL's port, or the scheme's."""
         parts = urlsplit(self.url)
-        return f"{parts.hostname}:{parts.port or (8883 if parts.scheme == 'mqtts' else 1883)}"
+        return parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 
 
-class _Client(mqtt.Client):
+class SessionClient(mqtt.Client):
     line: Line | None = None
 
     def _create_socket(self) -> Any:
@@ -80,8 +92,8 @@ class Session:
 
     `on_messages(messages, generation)` gets what one pass of the loop read, in order of arrival.
     `finished()` returns (generation, packet ids in order of arrival) that may be acknowledged; `wake` becomes readable
-    when there are new ones. While `has_room()` is false nothing is read: the broker keeps it. `drain()` waits for what
-    is not finished. `on_connected(present)` tells whether the broker still had the session.
+    when there are new ones; `acknowledged` counts them. While `has_room()` is false nothing is read: the broker keeps
+    it. `drain()` waits for what is not finished. `on_connected(present)` tells whether the broker had the session.
     """
 
     config: SessionConfig
@@ -95,10 +107,12 @@ class Session:
     connected: bool = False
     state: str = "has not tried to connect yet"
     generation: int = 0
+    acknowledged: int = 0
     _version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
     _refused: str = ""
     _session_present: bool = False
     _knows_us: bool = False
+    _over: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Connect, receive and reconnect with growing pauses, until `stop`."""
@@ -119,7 +133,7 @@ class Session:
                 self.connected = False
                 self.on_disconnected()
                 pause_s, told = _SHORTEST_PAUSE_S, ""
-            if stop.is_set():
+            if stop.is_set() or self._over:
                 break
             if self._version is not version:
                 continue
@@ -133,27 +147,27 @@ class Session:
     def _serve(self, stop: threading.Event) -> None:
         self._refused = ""
         client = self._make_client()
-        parts = urlsplit(self.config.url)
-        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         options: dict[str, Any] = {}
         if self._version is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = _NEVER_EXPIRES
             properties.ReceiveMaximum = self.config.receive_maximum
             options = {"clean_start": False, "properties": properties}
-        client.connect(parts.hostname or "127.0.0.1", port, _KEEPALIVE_S, **options)
+        client.connect(self.config.host, self.config.port, KEEPALIVE_S, **options)
         self.generation += 1
         line = client.line
         assert line is not None
         try:
             self._loop(client, line, stop)
         finally:
-            client.disconnect()
-            line.close()
+            try:
+                self._part(client, line)
+            finally:
+                line.close()
 
-    def _loop(self, client: _Client, line: Line, stop: threading.Event) -> None:
+    def _loop(self, client: SessionClient, line: Line, stop: threading.Event) -> None:
         flushed = line.flush()
-        while not stop.is_set() and not self._refused:
+        while not stop.is_set() and not self._refused and not self._over:
             room = self.has_room()
             watched = [self.wake.fileno(), line.fileno()] if room else [self.wake.fileno()]
             writable = [] if flushed else [line.fileno()]
@@ -175,6 +189,10 @@ class Session:
             self.drain()
         self._acknowledge(line)
 
+    def _part(self, client: SessionClient, line: Line) -> None:
+        """Say goodbye; the broker keeps the session."""
+        client.disconnect()
+
     def _read(self, line: Line) -> None:
         """Read as much as is there, but not for ever: acknowledgements must go out in between."""
         total = 0
@@ -189,10 +207,10 @@ class Session:
 
     def _keep_alive(self, line: Line) -> None:
         now = time.monotonic()
-        if now - line.sent_at > _KEEPALIVE_S / 2:
-            line.send(_PINGREQ)
+        if now - line.sent_at > KEEPALIVE_S / 2:
+            line.send(PINGREQ)
             line.sent_at = now
-        if now - line.received_at > 1.5 * _KEEPALIVE_S:
+        if now - line.received_at > 1.5 * KEEPALIVE_S:
             raise ConnectionError(f"it has not answered for {now - line.received_at:.0f} s")
 
     def _acknowledge(self, line: Line) -> None:
@@ -200,15 +218,16 @@ class Session:
             # A packet id belongs to its connection: after a reconnect the broker sends the message again.
             if generation == self.generation and packet_ids:
                 line.send(b"".join([_PUBACK.pack(0x40, 2, packet_id) for packet_id in packet_ids]))
+                self.acknowledged += len(packet_ids)
 
-    def _make_client(self) -> _Client:
+    def _make_client(self, *, clean: bool = False) -> SessionClient:
         five = self._version is MQTTProtocolVersion.MQTTv5
-        client = _Client(
+        client = SessionClient(
             CallbackAPIVersion.VERSION2,
             client_id=self.config.client_id,
             protocol=self._version,
             reconnect_on_failure=False,
-            clean_session=None if five else False,
+            clean_session=None if five else clean,
         )
         parts = urlsplit(self.config.url)
         if parts.username:
@@ -217,6 +236,7 @@ class Session:
             client.tls_set(ca_certs=str(self.config.ca_file) if self.config.ca_file else None)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_disconnect = self._on_disconnect
         return client
 
@@ -228,6 +248,9 @@ class Session:
             advice = "; check user and password in MISTO_MQTT_URL" if reason.value in _LOGIN else ""
             self._refused = f"it refuses the login ({reason}){advice}"
             return
+        self._subscribe(client, bool(flags.session_present))
+
+    def _subscribe(self, client: mqtt.Client, session_present: bool) -> None:
         # paho does not subscribe again by itself, and a broker that lost the session has lost the subscription.
         if self._version is MQTTProtocolVersion.MQTTv5:
             # Retained messages come once a process, which has to learn what Homie's and Home Assistant's devices are
@@ -239,7 +262,7 @@ class Session:
             client.subscribe([(topic, options) for topic in self.config.filters])
         else:
             client.subscribe([(topic, 1) for topic in self.config.filters])
-        self._session_present = bool(flags.session_present)
+        self._session_present = session_present
 
     def _on_subscribe(self, client: mqtt.Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
         refused = [
@@ -258,10 +281,9 @@ class Session:
         self.connected = self._knows_us = True
         self.on_connected(present)
 
+    def _on_unsubscribe(self, client: mqtt.Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
+        """Only a session that leaves unsubscribes."""
+
     def _on_disconnect(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if flags.is_disconnect_packet_from_server or reason.is_failure:
             self._refused = self._refused or f"it ended the session ({reason})"
-
-
-_PUBACK = struct.Struct("!BBH")
-_PINGREQ = b"\xc0\x00"
