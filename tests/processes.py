@@ -91,9 +91,6 @@ class Process:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(wait_s)
 
-    def running(self) -> bool:
-        return self._process.poll() is None
-
     def wait(self, wait_s: float) -> int:
         return self._process.wait(wait_s)
 

@@ -145,7 +145,7 @@ def test_workers_join_die_come_back_and_leave(city: City) -> None:
     assert city.session_present("w3")
     leaving = city.leave("w3")
     deadline = time.monotonic() + 30
-    while leaving.running():
+    while leaving.ended() is None:
         assert time.monotonic() < deadline, leaving.log.read_text()
         city.send(50)
         time.sleep(0.1)
