@@ -82,14 +82,18 @@ def ingest_put_to_sleep(world: World, chance: random.Random) -> None:
     world.workers["one"].wake()
 
 
-@fault("second worker", long_s=12, shared=True)
-def a_second_worker_joins_dies_and_comes_back(world: World, chance: random.Random) -> None:
+@fault("second worker", long_s=20, shared=True)
+def a_second_worker_joins_dies_comes_back_and_leaves(world: World, chance: random.Random) -> None:
     world.start_worker("two")
     time.sleep(chance.uniform(2, 5))
     world.workers["two"].kill()
     time.sleep(chance.uniform(0, 2))
-    # The broker keeps its share for it: only when it is back is all there.
+    # The broker keeps its share for it.
     world.start_worker("two")
+    time.sleep(chance.uniform(2, 5))
+    assert world.workers["two"].stop(60) == 0
+    del world.workers["two"]
+    world.leave("two")
 
 
 @fault("rules", long_s=12)
