@@ -69,6 +69,7 @@ def test_a_seed_makes_the_same_schedule_and_the_same_messages() -> None:
     assert {one.kind for one in messages} == set(Kind)
     timed = [(address, metric, one.time_us) for one in messages if one.time_us for address, metric, _ in one.readings]
     assert len(timed) == len(set(timed))
+    assert max(one.time_us for one in messages) <= plan.end_s * 1_000_000
 
 
 Settle = Callable[[Published], Account]
