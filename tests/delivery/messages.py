@@ -78,7 +78,7 @@ class Plan:
                     yield (
                         _without_clock(number, meter)
                         if chance.random() < 0.5
-                        else _of_meter(number, meter, self.end_s - MOST_ROUNDS * ROUND_S + number)
+                        else _of_meter(number, meter, self._meter_ms(number))
                     )
                     number += 1
                 if chance.random() < 0.02:
