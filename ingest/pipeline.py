@@ -19,7 +19,7 @@ from ingest import metrics
 from ingest.batch import DecodedBatch, Deliveries, Seen, decode_batch
 from ingest.decoder import Decoder
 from ingest.message import Message
-from store.errors import StoreError, is_temporary
+from store.errors import StoreError, in_words, is_temporary
 from store.writer import ReadingWriter
 
 log = logging.getLogger("misto.ingest")
@@ -207,8 +207,8 @@ class Pipeline:
                     ):
                         log.exception("a batch cannot be written; trying again")
                     elif not self._failure:
-                        log.warning("the database is away, messages wait in the broker: %s", str(error).strip())
-                    self._failure = str(error).strip() or type(error).__name__
+                        log.warning("messages wait in the broker, for they cannot be stored: %s", in_words(error))
+                    self._failure = in_words(error)
                     if connection is not None:
                         connection.close()
                     writer = connection = None
