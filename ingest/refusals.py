@@ -89,6 +89,19 @@ def of_subscription(refused: Iterable[tuple[str, int, str]]) -> Refusal | None:
     return Refusal(f"refuses the subscription to {named}; {_SUBSCRIPTION[known[0]]}", lasting)
 
 
+def of_size(limit_bytes: int | None, filters: Iterable[str]) -> Refusal | None:
+    """A SUBSCRIBE packet above CONNACK's Maximum Packet Size; many brokers would just cut the line."""
+    # Fixed header, packet id and properties; for each filter its length, itself and its options.
+    size_bytes = 8 + sum(3 + len(each.encode()) for each in filters)
+    if limit_bytes is None or size_bytes <= limit_bytes:
+        return None
+    return Refusal(
+        f"takes packets of {limit_bytes:,} bytes at the most, and the subscription needs {size_bytes:,}; "
+        "name fewer topics in MISTO_MQTT_TOPICS, or raise the broker's max_packet_size",
+        SubscriptionRefused,
+    )
+
+
 def of_share(share: str) -> Refusal:
     """A broker without MQTT 5 where MISTO_MQTT_SHARE is set: it would take the filter for a topic's name."""
     return Refusal(

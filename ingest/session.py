@@ -251,7 +251,11 @@ class Session:
                 if self.config.share:
                     self._refused = refusals.of_share(self.config.share)
             return
-        about_packets = refusals.about_packets(getattr(properties, "MaximumPacketSize", None))
+        packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._refused = refusals.of_size(packet_bytes, self.config.filters)
+        if self._refused is not None:
+            return
+        about_packets = refusals.about_packets(packet_bytes)
         if about_packets is not None and not self._told_of_packets:
             log.warning("the broker at %s %s", self.config.place, about_packets)
             self._told_of_packets = True

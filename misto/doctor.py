@@ -245,8 +245,12 @@ def _session(settings: Settings, host: str, port: int, version: MQTTProtocolVers
             said.refusal = refusals.of_login(reason.value, str(reason))
             done.set()
             return
-        said.taken, said.refusal = True, None
+        said.taken = True
         said.packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        said.refusal = refusals.of_size(said.packet_bytes, topics)
+        if said.refusal is not None:
+            done.set()
+            return
         client.subscribe([(group + topic, 1) for topic in topics])
 
     def on_subscribe(client: mqtt.Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
