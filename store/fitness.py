@@ -23,7 +23,7 @@ from store.queries import sql
 
 #: 17 is tested.
 OLDEST_POSTGRES = 15
-#: The first that takes `ON CONFLICT DO NOTHING` and UPDATE in compressed chunks, which late readings and the claim of
+#: The first that takes `ON CONFLICT DO NOTHING` and DELETE in compressed chunks, which late readings and the claim of
 #: a device come to (its release notes). The migrations themselves would run on 2.9, the first for PostgreSQL 15.
 OLDEST_TIMESCALE = (2, 11)
 

@@ -54,7 +54,9 @@ def main() -> None:
     except ValidationError as error:
         for item in error.errors(include_url=False):
             name = "_".join(["MISTO", *map(str, item["loc"])]).upper()
-            print(f"misto: {name}: {item['msg']} (it is {item['input']!r})", file=sys.stderr)
+            # A URL may have a password in it.
+            given = "" if "@" in str(item["input"]) else f" (it is {item['input']!r})"
+            print(f"misto: {name}: {item['msg'].removeprefix('Value error, ')}{given}", file=sys.stderr)
         sys.exit(exit_status_of(error))
 
 
