@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -27,12 +28,13 @@ from store.errors import (
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """`errors` end a process with `number`. `remedy` is for the people who run it."""
+    """`errors` end a process with `number`. `remedy` is for people; `of_commands`: no service ends so."""
 
     number: int
     meaning: str
     remedy: str
     errors: tuple[type[Exception], ...] = ()
+    of_commands: bool = False
 
 
 EXIT_STATUSES = (
@@ -74,7 +76,11 @@ EXIT_STATUSES = (
         (SchemaUnknown,),
     ),
     ExitStatus(
-        17, "a migration failed and was undone", "its sentence says why; then `misto migrate`", (MigrationError,)
+        17,
+        "a migration failed and was undone",
+        "its sentence says why; then `misto migrate`",
+        (MigrationError,),
+        of_commands=True,
     ),
     ExitStatus(18, "the database belongs to something else", "give Misto a database of its own", (NotMistosDatabase,)),
     ExitStatus(
@@ -82,6 +88,7 @@ EXIT_STATUSES = (
         "the database holds another city than the inventory",
         "load it into that city's own database, or with `--other-city`",
         (AnotherCity,),
+        of_commands=True,
     ),
     ExitStatus(
         20,
@@ -115,6 +122,8 @@ def exit_status_of(error: BaseException) -> int:
     return next((_NUMBERS[its] for its in type(error).__mro__ if its in _NUMBERS), _OTHER)
 
 
-def waits(status: ExitStatus) -> bool:
-    """True if a service waits instead of ending with this status; commands end with it."""
-    return any(getattr(error, "waiting_helps", False) for error in status.errors)
+def at_start(status: ExitStatus) -> Literal["", "waits", "ends"]:
+    """What a service does that meets this at its start; commands always end."""
+    if not status.errors or status.of_commands:
+        return ""
+    return "waits" if any(getattr(error, "waiting_helps", False) for error in status.errors) else "ends"

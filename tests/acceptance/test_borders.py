@@ -251,14 +251,22 @@ def test_a_broker_that_refuses_the_subscription(database_url: str, guarded: Guar
         "mqtt_topics": "misto/#",
     }
     guarded.allow(subscribe=False)
-    with start("ingest", tmp_path, **settings) as ingest:
-        assert ingest.wait(30) == 31
-        assert re.search(
-            r"refuses the subscription to misto/# \(Not authorized\); let this user read them", said(ingest)
-        )
-    status, told = run("doctor", **settings)
-    assert status == 1
-    assert "refuses the subscription to misto/# (Not authorized)" in " ".join(told.split())
+    old = OldBroker(guarded.server.port, b"\x20\x02\x00\x01")
+    (tmp_path / "old").mkdir()
+    with (
+        start("ingest", tmp_path, **settings) as ingest,
+        start("ingest", tmp_path / "old", **{**settings, "mqtt_url": old.url}) as ingest_3,
+    ):
+        status, told = run("doctor", **settings)
+        assert status == 1
+        assert "refuses the subscription to misto/# (Not authorized)" in " ".join(told.split())
+        words = r"refuses the subscription to misto/# \((.*)\); .*let"
+        for process, reason in {ingest: "Not authorized", ingest_3: "Unspecified error"}.items():
+            assert process.wait(30) == 31
+            found_words = re.search(words, said(process))
+            assert found_words, said(process)
+            assert found_words[1] == reason
+    old.close()
     guarded.allow(subscribe=True)
     with start("ingest", tmp_path, **settings) as ingest:
         ingest.wait_well()

@@ -13,7 +13,7 @@ from psycopg import errors as pg
 from ingest import refusals
 from ingest.pins import WrongPin
 from ingest.protocol import Protocol
-from misto.exit_status import EXIT_STATUSES, exit_status_of, waits
+from misto.exit_status import EXIT_STATUSES, at_start, exit_status_of
 from store import errors
 from store.connection import _refusal
 from store.fitness import Facts, refuse_unfit
@@ -26,8 +26,7 @@ def statuses_table() -> str:
     """The table of docs/operations.md."""
     lines = ["| status | what it means | a service that starts | what to do |", "|---|---|---|---|"]
     for status in EXIT_STATUSES:
-        starting = "waits" if waits(status) else "ends" if status.number > 2 else ""
-        lines.append(f"| {status.number} | {status.meaning} | {starting} | {status.remedy} |")
+        lines.append(f"| {status.number} | {status.meaning} | {at_start(status)} | {status.remedy} |")
     return "\n".join(lines) + "\n"
 
 
