@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import psycopg
 import typer
-from psycopg.errors import ReadOnlySqlTransaction
 
 from dashboards.board.app import make_app
 from dashboards.board.server import BoardError, serve
@@ -75,14 +74,10 @@ def _stay_alive(database_url: str, worker: str, stop: threading.Event) -> None:
                 check_schema(connection)
                 has_worked = True
                 while not stop.is_set():
-                    try:
-                        beat(connection, "board", worker, started_at, {})
-                    except ReadOnlySqlTransaction as error:
-                        tell(in_words(error))  # what is stored can be shown all the same
-                    else:
-                        if told:
-                            log.info("the database is there again")
-                        told = ""
+                    beat(connection, "board", worker, started_at, {})
+                    if told:
+                        log.info("the database is there again")
+                    told = ""
                     stop.wait(_BEAT_S)
         except StoreError as error:
             if not (has_worked or error.waiting_helps):
