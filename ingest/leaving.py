@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from ingest.errors import SessionInUse
 from ingest.line import Line
+from ingest.refusals import TAKEN_OVER, Refusal
 from ingest.session import KEEPALIVE_S, PINGREQ, Session, SessionClient
 
 log = logging.getLogger("misto.ingest")
@@ -26,8 +26,7 @@ log = logging.getLogger("misto.ingest")
 #: So long must nothing come before the broker's queue counts as empty.
 _DRY_S = 3.0
 _GOODBYE_S = 10.0
-#: Reason codes of DISCONNECT and UNSUBACK (MQTT 5.0, sections 3.14.2.1 and 3.11.3).
-_TAKEN_OVER = 142
+#: Reason code of UNSUBACK (MQTT 5.0, section 3.11.3).
 _NO_SUBSCRIPTION = 17
 _DISCONNECT = b"\xe0\x00"
 #: With Session Expiry Interval (0x11) 0.
@@ -79,7 +78,7 @@ class LeavingSession(Session):
                     topic,
                 )
             elif reason.is_failure:
-                self._refused = f"it refuses to end the subscription to {topic} ({reason})"
+                self._refused = Refusal(f"refuses to end the subscription to {topic} ({reason})")
                 return
         log.info("the session %s takes nothing new; bringing home what it holds", self.config.client_id)
         self.state = "leaving"
@@ -88,7 +87,7 @@ class LeavingSession(Session):
         self.on_connected(True)
 
     def _on_disconnect(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if reason.value == _TAKEN_OVER:
+        if reason.value == TAKEN_OVER:
             self._taken_over = self._over = True
         super()._on_disconnect(client, data, flags, reason, properties)
 
@@ -111,7 +110,7 @@ class LeavingSession(Session):
             super()._part(client, line)
             return
         self._over = False  # until the broker has hung up
-        five = self._version is MQTTProtocolVersion.MQTTv5
+        five = self._protocol.five
         # paho's own closes the line at once, and whether the broker got it stays unknown.
         line.send(_DISCONNECT_FOR_GOOD if five else _DISCONNECT)
         if _exchange(client, line, lambda: line.ended):

@@ -19,7 +19,7 @@ from ingest import metrics
 from ingest.batch import DecodedBatch, Deliveries, Seen, decode_batch
 from ingest.decoder import Decoder
 from ingest.message import Message
-from store.errors import StoreError, is_temporary
+from store.errors import StoreError, in_words, is_temporary
 from store.writer import ReadingWriter
 
 log = logging.getLogger("misto.ingest")
@@ -207,8 +207,8 @@ class Pipeline:
                     ):
                         log.exception("a batch cannot be written; trying again")
                     elif not self._failure:
-                        log.warning("nothing can be written now, messages wait in the broker: %s", _first_line(error))
-                    self._failure = _first_line(error)
+                        log.warning("messages wait in the broker, for they cannot be stored: %s", in_words(error))
+                    self._failure = in_words(error)
                     if connection is not None:
                         connection.close()
                     writer = connection = None
@@ -247,11 +247,6 @@ class Pipeline:
         metrics.UNSET_CLOCKS.inc(decoded.unset_clocks)
         if stored:
             metrics.LAST_READING.set_to_current_time()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _size(messages: list[Message]) -> int:

@@ -26,7 +26,7 @@ from ingest.registry import CachedRegistry
 from ingest.session import Session, SessionConfig
 from store.connection import connect
 from store.devices import settle_placed
-from store.errors import DatabaseUnreachable, StoreError, is_temporary
+from store.errors import StoreError, in_words, is_temporary
 from store.migrate import check_schema
 from store.registry import REGISTRY_CHANNEL
 from store.service_state import beat, last_beat, record_outage, write_device_status
@@ -91,18 +91,21 @@ class Ingest:
         self._session = Session(**self._wiring)
         self._down_since: datetime | None = None
         self._up_at: datetime | None = None
+        self._waits_for = "the database has not been asked yet"
 
     def _connect(self) -> Connection[Any]:
         return connect(self._config.database_url, service="ingest", idle_transaction_s=_IDLE_TRANSACTION_S)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
+        if self._waits_for:
+            return False, self._waits_for
         if self._pipeline.failure:
             return False, f"the database cannot be written to: {self._pipeline.failure}"
         return self._session.connected, self._session.state
 
     def run(self) -> None:
-        """Receive until `stop`. Raises `StoreError` where waiting does not help."""
+        """Receive until `stop`. Raises `StoreError` or `BrokerRefused` at the start where waiting does not help."""
         self._run(self._session)
 
     def leave(self) -> str:
@@ -146,24 +149,29 @@ class Ingest:
                 log.warning("the last status of devices could not be written: %s", error)
 
     def _wait_for_database(self) -> bool:
-        told = False
+        """For as long as waiting helps: the broker keeps what comes, and a restart would bring nothing.
+
+        False if it was told to stop meanwhile. Raises `StoreError` where a person must change something.
+        """
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    check_schema(connection)
+                    check_schema(connection, writes=True)
                     log.info("%d devices are known", self._registry.reload(connection))
                     deliveries = load_deliveries(connection, self._config.session.client_id)
                     self._pipeline.deliveries.update(
                         {packet_id: (digest, round(at * 1e6)) for packet_id, (digest, at) in deliveries.items()}
                     )
                     self._down_since = last_beat(connection, "ingest")
+                self._waits_for = ""
                 return True
-            except (DatabaseUnreachable, psycopg.Error) as error:
-                if isinstance(error, psycopg.Error) and not is_temporary(error):
+            except (StoreError, psycopg.Error) as error:
+                if not (is_temporary(error) if isinstance(error, psycopg.Error) else error.waiting_helps):
                     raise
-                if not told:
-                    log.warning("%s; waiting for it", str(error).strip())
-                    told = True
+                sentence = in_words(error)
+                if sentence != self._waits_for:
+                    log.warning("%s (waiting for it)", sentence)
+                self._waits_for = sentence
                 self._stop.wait(1)
         return False
 

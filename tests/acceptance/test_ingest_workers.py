@@ -232,8 +232,8 @@ def test_a_session_of_mqtt_3_1_1_ends_too(city: City) -> None:
             on_connected=lambda present: None,
             on_disconnected=lambda: None,
             unfinished=lambda: len(got) - handed,
-            _version=mqtt.MQTTv311,
         )
+        session._protocol.five = False
         session.run(threading.Event())
     assert session.gone
     assert session.existed

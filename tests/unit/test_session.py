@@ -199,3 +199,36 @@ def test_filters_of_a_shared_subscription() -> None:
     shared = SessionConfig("mqtts://h", "c", ("a/#",), share="workers")
     assert (alone.filters, alone.place) == (["a/#", "b"], "h:1883")
     assert (shared.filters, shared.place) == (["$share/workers/a/#"], "h:8883")
+
+
+def test_a_broker_that_takes_mqtt_5_and_then_closes_is_not_taken_for_an_older_one() -> None:
+    versions: list[int] = []
+    ours, theirs = socket.socketpair()
+    stop = threading.Event()
+    with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while len(versions) < 3:
+                client, _ = listener.accept()
+                with client:
+                    first = client.recv(4096)
+                    versions.append(first[first.index(b"MQTT") + 4])
+                    client.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK of version 5
+                    client.recv(4096)
+            stop.set()
+
+        made = Session(
+            SessionConfig(f"mqtt://127.0.0.1:{listener.getsockname()[1]}", "c", ("#",)),
+            on_messages=lambda messages, generation: None,
+            finished=list,
+            has_room=lambda: True,
+            wake=ours,
+            drain=lambda: None,
+            on_connected=lambda present: None,
+            on_disconnected=lambda: None,
+        )
+        server = threading.Thread(target=serve)
+        server.start()
+        made.run(stop)
+        server.join()
+    assert versions == [5, 5, 5]
