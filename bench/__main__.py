@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import backfill, city, decode, growth, ingest, rules, simulate, store, workers
+from bench import backfill, backpressure, city, decode, growth, ingest, latency, rules, simulate, store, workers
 from bench.results import machine
 
 ALL = {
@@ -15,6 +15,8 @@ ALL = {
     "workers": workers.run,
     "growth": growth.run,
     "ingest": ingest.run,
+    "latency": latency.run,
+    "backpressure": backpressure.run,
     "simulate": simulate.run,
     "city": city.run,
 }

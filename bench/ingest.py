@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
-from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from bench.processes import ingest
 from bench.results import of_three, show
 from bench.servers import folder, mosquitto, postgres
 from catalogue.inventory import Inventory
-from misto.runtime.process import free_port
 from simulators.load import Load, LoadConfig
 from simulators.load.encode import address
 from store.connection import connect
@@ -54,40 +47,13 @@ def publish(url: str, count: int, ready: Event, go: Event) -> None:
     assert summary.acknowledged == count
 
 
-def stored(port: int) -> tuple[float, float]:
-    """Readings that ingest says are committed, and when it committed the last ones (seconds since 1970)."""
-    count = last = 0.0
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        for family in text_string_to_metric_families(answer.read().decode()):
-            for sample in family.samples:
-                if sample.name == "misto_ingest_readings_total" and sample.labels["outcome"] == "stored":
-                    count = sample.value
-                elif sample.name == "misto_ingest_last_reading_timestamp_seconds":
-                    last = sample.value
-    return count, last
-
-
 def run(quick: bool) -> None:
     """Print messages and readings a second."""
     count = 30_000 if quick else 200_000
     with folder() as path, postgres(path) as database, mosquitto(path) as broker:
         with connect(database.url, service="bench") as connection:
             sync_inventory(connection, devices())
-        port = free_port()
-        settings = {
-            "MISTO_DATABASE_URL": database.url, "MISTO_MQTT_URL": broker.url, "MISTO_INGEST_METRICS_PORT": str(port),
-        }  # fmt: skip
-        with (path / "ingest.log").open("w") as log:
-            worker = subprocess.Popen(
-                [Path(sys.executable).with_name("misto"), "ingest"], env=os.environ | settings, stderr=log
-            )
-        try:
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        with ingest(path, database.url, broker.url) as worker:
 
             def measure() -> float:
                 context = get_context("spawn")
@@ -95,18 +61,15 @@ def run(quick: bool) -> None:
                 publisher = context.Process(target=publish, args=(broker.url, count, ready, go))
                 publisher.start()
                 ready.wait()
-                before, _ = stored(port)
+                before, _ = worker.stored()
                 began = time.time()
                 go.set()
                 # Seldom: telling its metrics costs the worker time.
-                while (now := stored(port))[0] - before < 3 * count:
+                while (now := worker.stored())[0] - before < 3 * count:
                     time.sleep(0.25)
                 publisher.join()
                 return count / (now[1] - began)
 
             rate = of_three(measure)
-        finally:
-            worker.terminate()
-            worker.wait()
     show("end to end: publish to committed, QoS 1, one worker", rate, "messages/s", 35_000)
     show("end to end: the same in readings", 3 * rate, "readings/s", 105_000)
