@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import backfill, backpressure, city, decode, growth, ingest, latency, rules, simulate, store, workers
+from bench import backfill, backpressure, city, decode, growth, ingest, latency, memory, rules, simulate, store, workers
 from bench.results import machine
 
 ALL = {
@@ -17,6 +17,7 @@ ALL = {
     "ingest": ingest.run,
     "latency": latency.run,
     "backpressure": backpressure.run,
+    "memory": memory.run,
     "simulate": simulate.run,
     "city": city.run,
 }

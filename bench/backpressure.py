@@ -125,11 +125,11 @@ class _Watch:
         self._next = time.monotonic() + self.every_s
         pid = self.broker.pid
         assert pid is not None
-        now = self.worker.metrics()
+        now, holds = self.worker.metrics(), self.sys.values.get("messages/count", 0)
         stored = now.get("misto_ingest_readings_total/stored", 0) / 3
         print(f"{time.monotonic() - self.began:6.0f} {published:11,} {stored:11,.0f} "
               f"{now['misto_ingest_unacknowledged_messages']:8,.0f} {resident_mb(self.worker.pid)[0]:10,.0f} "
-              f"{resident_mb(pid)[0]:10,.0f} {self.sys.values.get('messages/count', 0):12,} {behind:>13}", flush=True)  # fmt: skip
+              f"{resident_mb(pid)[0]:10,.0f} {holds:12,} {behind:>13}", flush=True)  # fmt: skip
 
 
 @contextmanager

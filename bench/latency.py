@@ -75,22 +75,26 @@ def run(quick: bool) -> None:
     """Print percentiles at half load and idle."""
     seconds = 10 if quick else 60
     settings = {"track_commit_timestamp": "on", "track_wal_io_timing": "on"}
-    with folder() as path, postgres(path, **settings) as database, mosquitto(path) as broker:
-        with connect(database.url, service="bench", autocommit=True) as connection:
-            with connection.transaction():
-                sync_inventory(connection, devices())
-            with ingest(path, database.url, broker.url) as worker:
-                _measure(worker, connection, broker.url, HALF_PER_S, 3)  # the first chunk, the processor's caches
-                for name, rate_per_s, goals in (
-                    ("half load", HALF_PER_S, {50: 250, 99: 1_000, 99.9: None, 100: None}),
-                    ("idle", IDLE_PER_S, {50: None, 99: 400, 100: None}),
-                ):
-                    count_before, ms_before = connection.execute(_FLUSHES).fetchone() or (0.0, 0.0)
-                    taken = 1_000 * _measure(worker, connection, broker.url, rate_per_s, seconds)
-                    what = f"latency, due to committed, {name} ({rate_per_s:,} messages/s)"
-                    for percentile, goal in goals.items():
-                        text = f"{what}: p{percentile:g}" if percentile < 100 else f"{what}: longest"
-                        show(text, float(np.percentile(taken, percentile)), "ms", goal)
-                    connection.execute("SELECT pg_stat_clear_snapshot()")
-                    count, ms = connection.execute(_FLUSHES).fetchone() or (0.0, 0.0)
-                    show("  to be added: a flush of the log, mean", (ms - ms_before) / (count - count_before), "ms")
+    with (
+        folder() as path,
+        postgres(path, **settings) as database,
+        mosquitto(path) as broker,
+        connect(database.url, service="bench", autocommit=True) as connection,
+    ):
+        with connection.transaction():
+            sync_inventory(connection, devices())
+        with ingest(path, database.url, broker.url) as worker:
+            _measure(worker, connection, broker.url, HALF_PER_S, 3)  # the first chunk, the processor's caches
+            for name, rate_per_s, goals in (
+                ("half load", HALF_PER_S, {50: 250, 99: 1_000, 99.9: None, 100: None}),
+                ("idle", IDLE_PER_S, {50: None, 99: 400, 100: None}),
+            ):
+                count_before, ms_before = connection.execute(_FLUSHES).fetchone() or (0.0, 0.0)
+                taken = 1_000 * _measure(worker, connection, broker.url, rate_per_s, seconds)
+                what = f"latency, due to committed, {name} ({rate_per_s:,} messages/s)"
+                for percentile, goal in goals.items():
+                    text = f"{what}: p{percentile:g}" if percentile < 100 else f"{what}: longest"
+                    show(text, float(np.percentile(taken, percentile)), "ms", goal)
+                connection.execute("SELECT pg_stat_clear_snapshot()")
+                count, ms = connection.execute(_FLUSHES).fetchone() or (0.0, 0.0)
+                show("  to be added: a flush of the log, mean", (ms - ms_before) / (count - count_before), "ms")

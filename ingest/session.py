@@ -98,6 +98,7 @@ class Session:
     _version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
     _refused: str = ""
     _session_present: bool = False
+    _keepalive_s: int = _KEEPALIVE_S
     _knows_us: bool = False
 
     def run(self, stop: threading.Event) -> None:
@@ -189,10 +190,10 @@ class Session:
 
     def _keep_alive(self, line: Line) -> None:
         now = time.monotonic()
-        if now - line.sent_at > _KEEPALIVE_S / 2:
+        if now - line.sent_at > self._keepalive_s / 2:
             line.send(_PINGREQ)
             line.sent_at = now
-        if now - line.received_at > 1.5 * _KEEPALIVE_S:
+        if now - line.received_at > 1.5 * self._keepalive_s:
             raise ConnectionError(f"it has not answered for {now - line.received_at:.0f} s")
 
     def _acknowledge(self, line: Line) -> None:
@@ -228,6 +229,7 @@ class Session:
             advice = "; check user and password in MISTO_MQTT_URL" if reason.value in _LOGIN else ""
             self._refused = f"it refuses the login ({reason}){advice}"
             return
+        self._keepalive_s = int(getattr(properties, "ServerKeepAlive", 0)) or _KEEPALIVE_S
         # paho does not subscribe again by itself, and a broker that lost the session has lost the subscription.
         if self._version is MQTTProtocolVersion.MQTTv5:
             # Retained messages come once a process, which has to learn what Homie's and Home Assistant's devices are

@@ -8,9 +8,8 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
@@ -18,6 +17,8 @@ import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import Connection
 
+from misto.doctor_broker import limits
+from misto.finding import Finding
 from misto.settings import Settings
 from store.connection import connect, describe
 from store.errors import StoreError
@@ -26,21 +27,9 @@ from store.queries import sql
 from store.reading_log import lag
 from store.rules_leases import unheld, worker_list
 
-Level = Literal["ok", "warning", "wrong"]
-
 _SERVICES = ("ingest", "rules", "keeper", "board")
 _CLOCK_TOLERANCE_S = 5.0
 _DISK_FREE_GB = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's: what was looked at, how it is, and what to do if it is not well."""
-
-    subject: str
-    level: Level
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -206,6 +195,7 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     if packet and packet < 65_536:
         text = f"{place} takes packets of {packet} bytes at the most"
         yield Finding("broker", "warning", text, "set max_packet_size to 1048576 (deploy/mosquitto/mosquitto.conf)")
+    yield from limits(settings)
 
 
 def _session(settings: Settings, host: str, port: int) -> dict[str, Any]:
