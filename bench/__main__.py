@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from bench import backfill, backpressure, city, decode, growth, ingest, latency, memory, rules, simulate, store, workers
+from bench import (
+    backfill,
+    backpressure,
+    broker,
+    city,
+    decode,
+    growth,
+    ingest,
+    latency,
+    memory,
+    rules,
+    simulate,
+    store,
+    workers,
+)
 from bench.results import machine
 
 ALL = {
@@ -18,6 +32,7 @@ ALL = {
     "latency": latency.run,
     "backpressure": backpressure.run,
     "memory": memory.run,
+    "broker": broker.run,
     "simulate": simulate.run,
     "city": city.run,
 }

@@ -160,7 +160,7 @@ def _one(name: str, away: Callable[[PostgresServer], Any], count: int, rate_per_
     with ExitStack() as stack:
         path = stack.enter_context(folder())
         database = stack.enter_context(postgres(path, track_commit_timestamp="on"))
-        broker = stack.enter_context(mosquitto(path, extra="sys_interval 1"))
+        broker = stack.enter_context(mosquitto(path, extra="sys_interval 1\nmax_queued_messages 5000000"))
         with connect(database.url, service="bench") as connection:
             sync_inventory(connection, devices())
         rules = {"MISTO_DATABASE_URL": database.url}

@@ -30,6 +30,7 @@ TRIAL_TREE = "$misto/doctor"
 TRIAL_MESSAGES = 2_500
 
 _SETTINGS = "docs/operations.md, “What the broker must keep”"
+_QOS_0 = b"QoS 0"
 _WAIT_S = 5.0
 _QUIET_S = 1.0
 _NEVER = 0xFFFFFFFF
@@ -46,9 +47,11 @@ def limits(settings: Settings) -> Iterator[Finding]:
     name = f"misto-doctor-{uuid.uuid4().hex[:12]}"
     away, sender = _Party(settings, name), _Party(settings, f"{name}-sender")
     try:
-        yield from _told(settings, away.connect(clean=True, expires_s=_NEVER))
+        told = away.connect(clean=True, expires_s=_NEVER)
+        yield from _told(settings, told)
         yield from _counters(sender)
-        yield _trial(away, sender, f"{TRIAL_TREE}/{name}")
+        if getattr(told, "MaximumQoS", 2) > 0:
+            yield from _trial(away, sender, f"{TRIAL_TREE}/{name}")
     except OSError as error:
         yield Finding("broker", "warning", f"its limits could not be looked at: {error}", "run `misto doctor` again")
     finally:
@@ -101,34 +104,45 @@ def _counters(sender: _Party) -> Iterator[Finding]:
         yield Finding("broker", "ok", text)
 
 
-def _trial(away: _Party, sender: _Party, topic: str) -> Finding:
-    why_not = away.subscribe([topic])
-    if not why_not:
-        why_not = sender.publish(topic, [b"here"])
+def _trial(away: _Party, sender: _Party, topic: str) -> Iterator[Finding]:
+    """Go away, let messages be published, come back, count."""
+    why_not = away.subscribe([topic]) or sender.publish(topic, [b"here"])
     if not why_not and not away.wait(lambda: bool(away.received), 2):
         why_not = "it delivers nothing there"
     if why_not:
         text = f"what it keeps for a session that is away could not be checked on {TRIAL_TREE}/#: {why_not}"
-        remedy = (
-            f"allow this user to read and write {TRIAL_TREE}/# (deploy/mosquitto/acl), or look at the broker's settings"
-        )
-        return Finding("broker", "warning", text, f"{remedy} ({_SETTINGS})")
+        remedy = f"let this user read and write there (deploy/mosquitto/acl), or look at its settings ({_SETTINGS})"
+        yield Finding("broker", "warning", text, remedy)
+        return
     away.close(_TRIAL_EXPIRES_S)
-    if why_not := sender.publish(topic, [b"%d" % number for number in range(TRIAL_MESSAGES)]):
-        text = f"it does not take {TRIAL_MESSAGES:,} messages for a session that is away: {why_not}"
-        return Finding("broker", "warning", text, f"look at the broker's limits ({_SETTINGS})")
     away.received.clear()
+    # First what is sent with QoS 0, before a limit is reached.
+    why_not = sender.publish(topic, [_QOS_0], qos=0)
+    why_not = why_not or sender.publish(topic, [b"%d" % number for number in range(TRIAL_MESSAGES)])
     away.connect(clean=False, expires_s=_TRIAL_EXPIRES_S)
-    if not away.session_present:
+    if why_not:
+        text = f"it does not take {TRIAL_MESSAGES:,} messages for a session that is away: {why_not}"
+        yield Finding("broker", "warning", text, f"look at its limits ({_SETTINGS})")
+    elif not away.session_present:
         text = "it forgot a session the moment it went away: what comes while ingest restarts is lost"
-        return Finding("broker", "wrong", text, f"allow persistent sessions ({_SETTINGS})")
-    away.wait(lambda: len(away.received) >= TRIAL_MESSAGES, _WAIT_S, quiet_s=_QUIET_S)
-    kept = len({payload for _, payload in away.received})
+        yield Finding("broker", "wrong", text, f"allow persistent sessions ({_SETTINGS})")
+    else:
+        away.wait(lambda: len(away.received) > TRIAL_MESSAGES, _WAIT_S, quiet_s=_QUIET_S)
+        yield from _kept({payload for _, payload in away.received})
+
+
+def _kept(received: set[bytes]) -> Iterator[Finding]:
+    kept = len(received - {_QOS_0})
     if kept < TRIAL_MESSAGES:
         text = f"it kept {kept:,} of {TRIAL_MESSAGES:,} messages for a session that was away, and had acknowledged all"
         remedy = f"raise its limits: Mosquitto's max_queued_messages, EMQX's mqtt.max_mqueue_len ({_SETTINGS})"
-        return Finding("broker", "wrong", text, remedy)
-    return Finding("broker", "ok", f"it kept all of {TRIAL_MESSAGES:,} messages for a session that was away")
+        yield Finding("broker", "wrong", text, remedy)
+    else:
+        yield Finding("broker", "ok", f"it kept all of {TRIAL_MESSAGES:,} messages for a session that was away")
+    if _QOS_0 not in received:
+        text = "it keeps no messages with QoS 0, as Tasmota, Zigbee2MQTT and Shelly send, for a session that is away"
+        remedy = f"Mosquitto: upgrade_outgoing_qos true; or let the devices send with QoS 1 ({_SETTINGS})"
+        yield Finding("broker", "warning", text, remedy)
 
 
 class _Party:
@@ -177,15 +191,15 @@ class _Party:
         refused = [str(reason) for reason in self._suback or () if reason.is_failure]
         return f"it refuses the subscription ({refused[0]})" if refused else ""
 
-    def publish(self, topic: str, payloads: list[bytes]) -> str:
+    def publish(self, topic: str, payloads: list[bytes], qos: int = 1) -> str:
         """Returns why not all were acknowledged; empty if they were."""
         assert self._client is not None
         self._acknowledged = []
         for payload in payloads:
-            self._client.publish(topic, payload, qos=1)
+            self._client.publish(topic, payload, qos)
         if not self.wait(lambda: len(self._acknowledged) >= len(payloads), 2 * _WAIT_S):
             return f"it acknowledged {len(self._acknowledged):,} messages and no more"
-        refused = [reason for reason in self._acknowledged if reason.is_failure]
+        refused = [reason for reason in self._acknowledged if qos and reason.is_failure]
         return f"it refuses messages ({refused[0]})" if refused else ""
 
     def close(self, expires_s: int) -> None:
