@@ -28,6 +28,10 @@ log = logging.getLogger("misto.ingest")
 _QUIET_S = 0.005
 
 
+#: Between two tries to write; live messages wait for so long once the database is back.
+_LONGEST_PAUSE_S = 2.0
+
+
 @dataclass
 class _Work:
     generation: int
@@ -231,7 +235,7 @@ class Pipeline:
                         connection.close()
                     writer = connection = None
                     self._stop.wait(pause_s)
-                    pause_s = min(pause_s * 2, 5.0)
+                    pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         if connection is not None:
             connection.close()
 

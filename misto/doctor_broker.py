@@ -153,7 +153,7 @@ class _Party:
         self._client: mqtt.Client | None = None
         self._changed = threading.Condition()
         self._connack: list[Any] = []
-        self._suback: list[Any] | None = None
+        self._suback: list[Any] = []
         self._acknowledged: list[Any] = []
         self.session_present = False
         self.received: list[tuple[str, bytes]] = []
@@ -184,11 +184,11 @@ class _Party:
     def subscribe(self, topics: list[str]) -> str:
         """Returns why it is refused; empty if it is not."""
         assert self._client is not None
-        self._suback = None
+        self._suback = []
         self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in topics])
-        if not self.wait(lambda: self._suback is not None, _WAIT_S):
+        if not self.wait(lambda: bool(self._suback), _WAIT_S):
             return "it does not answer the subscription"
-        refused = [str(reason) for reason in self._suback or () if reason.is_failure]
+        refused = [str(reason) for reason in self._suback if reason.is_failure]
         return f"it refuses the subscription ({refused[0]})" if refused else ""
 
     def publish(self, topic: str, payloads: list[bytes], qos: int = 1) -> str:
