@@ -45,7 +45,7 @@ _STORED = "$SYS/broker/store/messages/count"
 def limits(settings: Settings) -> Iterator[Finding]:
     """Findings about a broker that speaks MQTT 5 and takes our login."""
     name = f"misto-doctor-{uuid.uuid4().hex[:12]}"
-    away, sender = _Party(settings, name), _Party(settings, f"{name}-sender")
+    away, sender = Party(settings, name), Party(settings, f"{name}-sender")
     try:
         told = away.connect(clean=True, expires_s=_NEVER)
         yield from _told(settings, told)
@@ -90,7 +90,7 @@ def _told(settings: Settings, properties: Properties | None) -> Iterator[Finding
         yield Finding("broker", "wrong", text, "allow them, or leave MISTO_MQTT_SHARE empty and run one ingest worker")
 
 
-def _counters(sender: _Party) -> Iterator[Finding]:
+def _counters(sender: Party) -> Iterator[Finding]:
     """What Mosquitto counts, where this user may read it."""
     sender.connect(clean=True, expires_s=0)
     sender.subscribe([_DROPPED, _STORED])
@@ -104,7 +104,7 @@ def _counters(sender: _Party) -> Iterator[Finding]:
         yield Finding("broker", "ok", text)
 
 
-def _trial(away: _Party, sender: _Party, topic: str) -> Iterator[Finding]:
+def _trial(away: Party, sender: Party, topic: str) -> Iterator[Finding]:
     """Go away, let messages be published, come back, count."""
     why_not = away.subscribe([topic]) or sender.publish(topic, [b"here"])
     if not why_not and not away.wait(lambda: bool(away.received), 2):
@@ -145,7 +145,7 @@ def _kept(received: set[bytes]) -> Iterator[Finding]:
         yield Finding("broker", "warning", text, remedy)
 
 
-class _Party:
+class Party:
     """A client of the trial, with one connection after the other under the same name. Raises OSError."""
 
     def __init__(self, settings: Settings, name: str) -> None:

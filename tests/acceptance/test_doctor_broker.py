@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from misto import doctor_broker
-from misto.doctor_broker import TRIAL_MESSAGES, limits
+from misto.doctor_broker import TRIAL_MESSAGES, Party, limits
 from misto.finding import Finding
 from misto.runtime import Binaries, MosquittoServer
 from misto.runtime import mosquitto as runtime_mosquitto
@@ -48,7 +47,7 @@ def untold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ours_is_well_and_nobody_sees_the_trial(own_mosquitto: MosquittoServer) -> None:
     # As ingest does: everything, and what is kept meanwhile.
-    bystander = doctor_broker._Party(Settings(mqtt_url=own_mosquitto.url), "bystander")
+    bystander = Party(Settings(mqtt_url=own_mosquitto.url), "bystander")
     bystander.connect(clean=True, expires_s=60)
     assert bystander.subscribe(["#"]) == ""
     for _ in range(2):
