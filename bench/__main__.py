@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [NAME …]`; without a name all but growth."""
+"""`python -m bench [--quick] [NAME …]`; without a name all but growth and backpressure."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ ALL = {
 def main() -> None:
     """Run the named benchmarks, or all."""
     names = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    # Growth takes ten minutes, and is asked for by name.
-    names = names or [name for name in ALL if name != "growth"]
+    # These take ten minutes and more, and are asked for by name.
+    names = names or [name for name in ALL if name not in ("growth", "backpressure")]
     unknown = [name for name in names if name not in ALL]
     if unknown:
         sys.exit(f"bench: there is no {unknown[0]}; there are {', '.join(ALL)}")
