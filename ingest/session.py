@@ -115,6 +115,7 @@ class Session:
     _told_of_packets: bool = False
     _told_of_version: bool = False
     _session_present: bool = False
+    _keepalive_s: int = KEEPALIVE_S
     _knows_us: bool = False
     _over: bool = False
     _taken_at: float = float("-inf")
@@ -234,10 +235,10 @@ class Session:
 
     def _keep_alive(self, line: Line) -> None:
         now = time.monotonic()
-        if now - line.sent_at > KEEPALIVE_S / 2:
+        if now - line.sent_at > self._keepalive_s / 2:
             line.send(PINGREQ)
             line.sent_at = now
-        if now - line.received_at > 1.5 * KEEPALIVE_S:
+        if now - line.received_at > 1.5 * self._keepalive_s:
             raise ConnectionError(f"it has not answered for {now - line.received_at:.0f} s")
 
     def _acknowledge(self, line: Line) -> None:
@@ -284,6 +285,7 @@ class Session:
         if about_packets is not None and not self._told_of_packets:
             log.warning("the broker at %s %s", self.config.place, about_packets)
             self._told_of_packets = True
+        self._keepalive_s = int(getattr(properties, "ServerKeepAlive", 0)) or KEEPALIVE_S
         self._subscribe(client, bool(flags.session_present))
 
     def _subscribe(self, client: mqtt.Client, session_present: bool) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
@@ -19,6 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from psycopg import Connection
 
 from ingest import refusals
+from misto.doctor_broker import limits
+from misto.finding import Finding, Level
 from misto.settings import Settings
 from store.connection import connect, describe
 from store.errors import MigrationError, NoTimescale, StoreError, in_words
@@ -27,22 +29,10 @@ from store.queries import sql
 from store.reading_log import lag
 from store.rules_leases import unheld, worker_list
 
-Level = Literal["ok", "warning", "wrong"]
-
 _SERVICES = ("ingest", "rules", "keeper", "board")
 _SUBJECTS = {NoTimescale: "TimescaleDB", MigrationError: "migrations"}
 _CLOCK_TOLERANCE_S = 5.0
 _DISK_FREE_GB = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's: what was looked at, how it is, and what to do if it is not well."""
-
-    subject: str
-    level: Level
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -211,6 +201,8 @@ def _broker(settings: Settings) -> Iterator[Finding]:
     about_packets = refusals.about_packets(said.packet_bytes)
     if about_packets is not None:
         yield _wrong("broker", f"{place} {about_packets}", "warning")
+    if said.taken and said.version is MQTTProtocolVersion.MQTTv5:
+        yield from limits(settings)
 
 
 @dataclass

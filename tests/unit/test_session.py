@@ -15,6 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.line import BrokenPacket, Line, parse_publish
 from ingest.message import Message
@@ -163,6 +166,7 @@ class SentOnly:
 
     def __init__(self) -> None:
         self.sent = b""
+        self.sent_at = self.received_at = time.monotonic()
 
     def send(self, data: bytes) -> int:
         self.sent += data
@@ -192,6 +196,20 @@ def test_acknowledgements_go_out_in_bulk_and_only_to_their_own_connection() -> N
     made._acknowledge(line)  # type: ignore[arg-type]
     made.wake.close()
     assert line.sent == b"\x40\x02\x00\x01\x40\x02\xff\xff"
+
+
+def test_the_broker_s_own_keep_alive_is_kept() -> None:
+    made, line = session([]), SentOnly()
+    line.sent_at = time.monotonic() - 6
+    made._keep_alive(line)  # type: ignore[arg-type]
+    assert line.sent == b""
+    told = Properties(PacketTypes.CONNACK)
+    told.ServerKeepAlive = 10
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    made._on_connect(client, None, mqtt.ConnectFlags(session_present=False), ReasonCode(PacketTypes.CONNACK), told)
+    made._keep_alive(line)  # type: ignore[arg-type]
+    made.wake.close()
+    assert line.sent == b"\xc0\x00"
 
 
 def test_filters_of_a_shared_subscription() -> None:
