@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Ingest:
         profiles = load_profiles(config.profiles_dir, ZoneInfo(config.time_zone))
         envelopes = all_envelopes(ZoneInfo(config.time_zone))
         pins = parse_pins(config.envelopes, envelopes)
+        descriptions = tuple(each for envelope in envelopes for each in envelope.descriptions)
         decoder = Decoder(envelopes, profiles, self._registry, pins=pins)
         self._pipeline = Pipeline(
             decoder,
@@ -79,7 +80,7 @@ class Ingest:
             most_messages=2 * config.session.receive_maximum + 20_000,
         )
         self._wiring: dict[str, Any] = {
-            "config": config.session,
+            "config": replace(config.session, descriptions=descriptions),
             "on_messages": self._pipeline.put,
             "finished": self._pipeline.finished,
             "has_room": self._pipeline.has_room,

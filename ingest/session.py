@@ -46,19 +46,27 @@ _TAKEN_AGAIN_S = 60.0
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """How to reach the broker, and what to ask of it."""
+    """How to reach the broker, and what to ask of it.
+
+    `descriptions` are topic filters that a worker of a shared subscription reads whole: on them devices say what they
+    are, often long ago in retained messages, which a shared subscription does not get (MQTT 5.0, section 4.8.2).
+    """
 
     url: str
     client_id: str
     topics: tuple[str, ...]
     share: str = ""
+    descriptions: tuple[str, ...] = ()
     receive_maximum: int = 10_000
     ca_file: Path | None = None
 
     @property
     def filters(self) -> list[str]:
         """Topic filters as subscribed to."""
-        return [f"$share/{self.share}/{topic}" if self.share else topic for topic in self.topics]
+        if not self.share:
+            return list(self.topics)
+        whole = [each for each in self.descriptions if any(covers(topic, each) for topic in self.topics)]
+        return [*(f"$share/{self.share}/{topic}" for topic in self.topics), *whole]
 
     @property
     def place(self) -> str:
@@ -75,6 +83,17 @@ class SessionConfig:
         """The URL's port, or the scheme's."""
         parts = urlsplit(self.url)
         return parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether all topics of one filter are topics of the other (MQTT 5.0, section 4.7.1)."""
+    levels, its = wide.split("/"), narrow.split("/")
+    for number, level in enumerate(levels):
+        if level == "#":
+            return True
+        if number >= len(its) or its[number] == "#" or level not in ("+", its[number]):
+            return False
+    return len(levels) == len(its)
 
 
 class SessionClient(mqtt.Client):

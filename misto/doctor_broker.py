@@ -40,6 +40,7 @@ _DAY_S = 86_400
 
 _DROPPED = "$SYS/broker/publish/messages/dropped"
 _STORED = "$SYS/broker/store/messages/count"
+_VERSION = "$SYS/broker/version"
 
 
 def limits(settings: Settings) -> Iterator[Finding]:
@@ -49,7 +50,7 @@ def limits(settings: Settings) -> Iterator[Finding]:
     try:
         told = away.connect(clean=True, expires_s=_NEVER)
         yield from _told(settings, told)
-        yield from _counters(sender)
+        yield from _counters(settings, sender)
         if getattr(told, "MaximumQoS", 2) > 0:
             yield from _trial(away, sender, f"{TRIAL_TREE}/{name}")
     except OSError as error:
@@ -90,11 +91,17 @@ def _told(settings: Settings, properties: Properties | None) -> Iterator[Finding
         yield Finding("broker", "wrong", text, "allow them, or leave MISTO_MQTT_SHARE empty and run one ingest worker")
 
 
-def _counters(sender: Party) -> Iterator[Finding]:
-    """What Mosquitto counts, where this user may read it."""
+def _counters(settings: Settings, sender: Party) -> Iterator[Finding]:
+    """What Mosquitto tells of itself, where this user may read it."""
     sender.connect(clean=True, expires_s=0)
-    sender.subscribe([_DROPPED, _STORED])
-    sender.wait(lambda: len(sender.received) >= 2, 0.5)
+    sender.subscribe([_DROPPED, _STORED, _VERSION])
+    sender.wait(lambda: len(sender.received) >= 3, 0.5)
+    if settings.mqtt_share and any(
+        topic == _VERSION and payload.startswith(b"mosquitto") for topic, payload in sender.received
+    ):
+        text = "Mosquitto does not save shared subscriptions: started again, it drops what comes until ingest is back"
+        remedy = "run one ingest worker without MISTO_MQTT_SHARE, or give each MISTO_MQTT_TOPICS of its own"
+        yield Finding("broker", "warning", text, f"{remedy} (docs/delivery.md)")
     counted = {topic: int(payload) for topic, payload in sender.received if payload.isdigit()}
     if dropped := counted.get(_DROPPED):
         text = f"it has dropped {dropped:,} messages since it was started, for this or another client"

@@ -37,6 +37,8 @@ _FILE = re.compile(r"^(?P<version>\d{4})_(?P<name>[a-z0-9_]+)(?:\.(?P<edition>ap
 #: Any fixed number: one migration at a time in a database.
 _LOCK = 0x4D6973746F
 
+_ATTEMPTS = 10
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -118,24 +120,33 @@ def migrate(url: str) -> list[Migration]:
         _ensure_extension(connection, url)
         todo = _pending(connection, facts(connection).has_schema)
         for migration in todo:
-            try:
-                with connection.transaction():
-                    connection.execute(migration.text)
-                    connection.execute(sql("migrate.ensure_table"))
-                    connection.execute(
-                        sql("migrate.record"),
-                        {"version": migration.version, "name": migration.name, "digest": migration.digest},
-                    )
-            except psycopg.Error as error:
-                raise MigrationError(
-                    f"migration {migration.version:04d}_{migration.name} failed and was undone: {error}"
-                ) from error
+            _apply(connection, migration)
         with connection.transaction(), connection.cursor() as cursor:
             cursor.executemany(
                 sql("migrate.upsert_metric"),
                 [metric.model_dump() | {"range": list(metric.range)} for metric in metrics().values()],
             )
     return todo
+
+
+def _apply(connection: Connection[Any], migration: Migration) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            with connection.transaction():
+                connection.execute(migration.text)
+                connection.execute(sql("migrate.ensure_table"))
+                connection.execute(
+                    sql("migrate.record"),
+                    {"version": migration.version, "name": migration.name, "digest": migration.digest},
+                )
+            return
+        except psycopg.Error as error:
+            # Services that write meanwhile lock the same tables in another order: one of the two is undone.
+            if isinstance(error, psycopg.errors.DeadlockDetected) and attempt + 1 < _ATTEMPTS:
+                continue
+            raise MigrationError(
+                f"migration {migration.version:04d}_{migration.name} failed and was undone: {error}"
+            ) from error
 
 
 def set_role_password(url: str, role: str, password: str) -> None:

@@ -83,6 +83,11 @@ def test_what_the_broker_tells_of_itself(binaries: Binaries, server_folder: Path
         assert any(said in text for text in wrong(look(server.url)))
 
 
+def test_a_shared_subscription_at_mosquitto_is_warned_of(own_mosquitto: MosquittoServer) -> None:
+    (said,) = wrong(look(own_mosquitto.url, mqtt_share="city"))
+    assert "does not save shared subscriptions" in said
+
+
 def test_without_the_right_to_write_it_says_that_it_could_not_check(binaries: Binaries, server_folder: Path) -> None:
     rights = server_folder / "rights"
     rights.write_text("topic read #\ntopic read $SYS/#\n", encoding="utf-8")

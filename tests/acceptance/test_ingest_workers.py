@@ -165,6 +165,31 @@ def test_workers_join_die_come_back_and_leave(city: City) -> None:
         assert city.running[name].stop() == 0
 
 
+def test_each_worker_knows_what_devices_said_of_themselves_before_it_was_there(city: City) -> None:
+    description = {
+        "homie": "5.0", "version": 1, "name": "Hall",
+        "nodes": {"air": {"properties": {"p1": {"name": "Temperature", "datatype": "float", "unit": "°C"}}}},
+    }  # fmt: skip
+    city.publisher.send("homie/5/hall-1/$description", json.dumps(description), retain=True)
+    city.publisher.settle()
+    city.start("w1")
+    city.start("w2")
+    sent = [round(15 + number / 10, 1) for number in range(60)]
+    for value in sent:
+        city.publisher.send("homie/5/hall-1/air/p1", str(value))
+    city.publisher.settle()
+
+    def stored() -> list[float]:
+        with psycopg.connect(city.postgres.url) as connection:
+            rows = connection.execute(
+                "SELECT value FROM readings JOIN metric USING (metric_id) WHERE name = 'temperature_c' ORDER BY 1"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    wait_for(lambda: stored() == sent, f"each temperature once: {stored()}; in quarantine: {city.quarantined()}", 20)
+    assert city.quarantined() == []
+
+
 def test_what_was_never_there_is_not_made(city: City) -> None:
     assert "has no session w9" in city.left("w9")
     assert not city.session_present("w9")

@@ -21,7 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.line import BrokenPacket, Line, parse_publish
 from ingest.message import Message
-from ingest.session import Session, SessionConfig
+from ingest.session import Session, SessionConfig, covers
 
 
 @pytest.fixture
@@ -210,6 +210,19 @@ def test_the_broker_s_own_keep_alive_is_kept() -> None:
     made._keep_alive(line)  # type: ignore[arg-type]
     made.wake.close()
     assert line.sent == b"\xc0\x00"
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ("#", "homie/5/+/$description", True), ("homie/#", "homie/+/$name", True), ("homie/+/$name", "homie/+/$name", True),
+        ("homie/+/+", "homie/+/$name", True), ("homie/5/#", "homie/+/$name", False), ("homie/+", "homie/+/$name", False),
+        ("homie/+/$name/#", "homie/+/$name", True), ("misto/#", "homie/+/$name", False), ("a/+", "a/#", False),
+        ("homie/hall/$name", "homie/+/$name", False), ("a/b", "a/b/c", False),
+    ],
+)  # fmt: skip
+def test_which_filters_cover_others(wide: str, narrow: str, expected: bool) -> None:
+    assert covers(wide, narrow) is expected
 
 
 def test_filters_of_a_shared_subscription() -> None:
