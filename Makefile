@@ -21,9 +21,10 @@ environment:
 	@PYTHON="$(PYTHON)" sh tools/environment.sh dev
 
 # The servers are fetched before the tests so that one sees it; where they cannot be had the tests say so.
+# All tests are shared out among up to four processes, each with servers of its own; the slowest files come first.
 test: environment
 	@[ -n "$$MISTO_TEST_DATABASE_URL" ] && [ -n "$$MISTO_TEST_MQTT_URL" ] || $(MISTO) runtime fetch || true
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder)
 
 lint: environment
 	.venv/bin/ruff check .

@@ -30,10 +30,22 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
-_TEST_DATABASE_URL = os.environ.pop("MISTO_TEST_DATABASE_URL", None)
-_TEST_MQTT_URL = os.environ.pop("MISTO_TEST_MQTT_URL", None)
-_COMMUNITY_URL = os.environ.pop("MISTO_TEST_COMMUNITY_URL", None)
-_RUNTIME_DIR = Path(os.environ.get("MISTO_RUNTIME_DIR", ROOT / ".runtime"))
+
+def _given(name: str) -> str | None:
+    """A setting for the tests, out of the environment that the services under test see.
+
+    Under another name it stays for the processes among which pytest-xdist shares the tests out.
+    """
+    value = os.environ.pop(name, None)
+    if value is not None:
+        os.environ[f"PYTEST_{name}"] = value
+    return os.environ.get(f"PYTEST_{name}")
+
+
+_TEST_DATABASE_URL = _given("MISTO_TEST_DATABASE_URL")
+_TEST_MQTT_URL = _given("MISTO_TEST_MQTT_URL")
+_COMMUNITY_URL = _given("MISTO_TEST_COMMUNITY_URL")
+_RUNTIME_DIR = Path(_given("MISTO_RUNTIME_DIR") or ROOT / ".runtime")
 # MISTO_SHARED_DATA, MISTO_SHARED_SAMPLES: recorded data and messages, which are no part of the project.
 for _name in [name for name in os.environ if name.startswith("MISTO_") and not name.startswith("MISTO_SHARED_")]:
     del os.environ[_name]
@@ -235,6 +247,14 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
     yield context.new_page()
     context.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are run side by side: a file's stay together, so that what it sets up is set up once."""
+    for item in items:
+        uses = getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("demo-city" if "demo_city_url" in uses else item.path.stem))
 
 
 def pytest_report_header() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -368,13 +367,12 @@ def test_no_bytes_bring_them_down(data: st.DataObject, payload: bytes) -> None:
      json.dumps([{"container_id": n, "percent_calculated": n, "measured_at": n} for n in range(3000)]).encode(),
      json.dumps({"id": "1", "status": "A " * 100_000, "total_m3": 1}).encode()],
 )  # fmt: skip
+@pytest.mark.timeout(60)  # what grows with the square of the size takes many minutes
 def test_size_costs_little(payload: bytes) -> None:
     for name in OURS:
         for topic in TOPICS[name]:
-            started = time.perf_counter()
             with suppress(Undecodable, NotAReading):
                 ENVELOPES[name].decode(topic, payload, NOW_US)
-            assert time.perf_counter() - started < 2
 
 
 def test_recorded_messages() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -807,11 +806,10 @@ def _hostile() -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize(("name", "payload"), [pytest.param(*case, id=case[0]) for case in _hostile()])
+@pytest.mark.timeout(90)  # 13 topics, 5 envelopes; what grows with the square of the size takes many minutes
 def test_hostile_sizes_cost_little(name: str, payload: bytes) -> None:
-    began = time.perf_counter()
     for topic in TOPICS:
         all_of(topic, payload)
-    assert time.perf_counter() - began < 20  # 13 topics, 5 envelopes
 
 
 # Recorded messages

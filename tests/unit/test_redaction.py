@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -100,10 +99,9 @@ def test_text_is_text_and_what_steers_a_terminal_is_not() -> None:
         b'"token":[' + b'"\\' * 200_000,
     ],
 )  # fmt: skip
+@pytest.mark.timeout(60)  # what grows with the square of the size takes many minutes
 def test_hostile_payloads_take_time_in_proportion(payload: bytes) -> None:
-    started = time.process_time()
     redacted(payload)
-    assert time.process_time() - started < 5
 
 
 def test_every_reason_has_its_sentence_and_what_to_do() -> None:
