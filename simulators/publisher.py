@@ -38,6 +38,7 @@ class Publisher:
         parts = urlsplit(url)
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self.place = f"{parts.hostname}:{port}"
+        self.state = f"connecting to the broker at {self.place}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
@@ -50,7 +51,6 @@ class Publisher:
         self._client.on_disconnect = self._on_disconnect
         self._client.connect_async(parts.hostname or "127.0.0.1", port)
         self._client.loop_start()
-        self.state = f"connecting to the broker at {self.place}"
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish; waits while the broker is away, full or slow."""
