@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from catalogue.inventory import parse_duration
 from misto.backtest import backtest
+from misto.cli import rules_explain
+from misto.moments import moment_of
 from misto.service import health_server, set_up_logging, stop_on_signals, tune_collector
 from misto.settings import Settings
 from rules.errors import RulesError
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     group.command("check")(check)
     group.command("list")(list_rules)
     group.command("backtest")(backtest_command)
+    rules_explain.register(group)
     app.add_typer(group, name="rules")
 
 
@@ -86,7 +88,7 @@ def backtest_command(
     settings = Settings()
     zone = ZoneInfo(settings.time_zone)
     now = datetime.now(UTC)
-    from_us, to_us = (_moment_us(text, now, zone) for text in (since, until))
+    from_us, to_us = (round(moment_of(text, now, zone).timestamp() * 1e6) for text in (since, until))
     if from_us >= to_us:
         raise RulesError(f"--from {since} is not before --to {until}")
     rules = read_rules(paths) if paths else rules_in_force(settings.rules_dir)
@@ -113,18 +115,6 @@ def _known(what: str, wanted: list[str], there: list[str]) -> None:
         if name not in there:
             near = get_close_matches(name, there, 1)
             raise RulesError(f"there is no {what} {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def _moment_us(text: str, now: datetime, zone: ZoneInfo) -> int:
-    try:
-        return round((now.timestamp() - parse_duration(text)) * 1e6)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise RulesError(f"{text!r} is no moment; expected for example 2026-03-01, 2026-03-01T12:00 or 30d") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1e6)
 
 
 def _local(us: int, zone: ZoneInfo) -> str:
