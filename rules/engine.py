@@ -240,14 +240,23 @@ class Engine:
 
 def in_scope(scope: Scope, point: PointInfo) -> bool:
     """True if every given part of the scope fits the point."""
-    parts: tuple[tuple[Sequence[str], str | None], ...] = (
-        (scope.kind, point.kind),
-        (scope.fraction, point.fraction),
-        (scope.use, point.use),
-        (scope.site, point.site_id),
-        (scope.zone, point.zone_id),
-        (scope.contractor, point.contractor_id),
+    return scope_mismatch(scope, point) is None
+
+
+def scope_mismatch(scope: Scope, point: PointInfo) -> tuple[str, Sequence[str], str | None] | None:
+    """The first part of the scope that does not fit: its name, what it asks for, and the point's own."""
+    parts: tuple[tuple[str, Sequence[str], str | None], ...] = (
+        ("kind", scope.kind, point.kind),
+        ("fraction", scope.fraction, point.fraction),
+        ("use", scope.use, point.use),
+        ("site", scope.site, point.site_id),
+        ("zone", scope.zone, point.zone_id),
+        ("contractor", scope.contractor, point.contractor_id),
     )
-    if any(wanted and own not in wanted for wanted, own in parts):
-        return False
-    return all(point.labels.get(name) == value for name, value in scope.labels.items())
+    for part, wanted, own in parts:
+        if wanted and own not in wanted:
+            return part, wanted, own
+    for name, value in scope.labels.items():
+        if point.labels.get(name) != value:
+            return "labels", [f"{name} = {value}"], point.labels.get(name)
+    return None

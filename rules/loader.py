@@ -21,6 +21,14 @@ class RuleFile(Strict):
 
 def load_documents(documents: list[Document]) -> list[Rule]:
     """The rules of these files. Raises `FileProblems` with the mistakes of all of them."""
+    rules, problems = collect(documents)
+    if problems:
+        raise FileProblems(problems)
+    return rules
+
+
+def collect(documents: list[Document]) -> tuple[list[Rule], list[Problem]]:
+    """The rules of those files that have no mistake, and the mistakes of the others."""
     problems: list[Problem] = []
     rules: list[Rule] = []
     places: dict[str, str] = {}
@@ -38,9 +46,7 @@ def load_documents(documents: list[Document]) -> list[Rule]:
                 problems.append(place)
             places[rule.id] = f"{document.name}:{place.line}"
             rules.append(rule)
-    if problems:
-        raise FileProblems(problems)
-    return rules
+    return rules, problems
 
 
 def shipped_rules() -> list[Rule]:
@@ -56,11 +62,25 @@ def shipped_rules() -> list[Rule]:
 
 
 def read_rules(paths: list[Path]) -> list[Rule]:
-    """The rules of files, or of all `*.yaml` in folders."""
+    """The rules of files, or of all `*.yaml` in folders. Raises `FileProblems` with the mistakes of all of them."""
+    rules, problems = survey(paths)
+    if problems:
+        raise FileProblems(problems)
+    return rules
+
+
+def survey(paths: list[Path]) -> tuple[list[Rule], list[Problem]]:
+    """As `read_rules`, but with what is well and what is wrong side by side."""
     documents: list[Document] = []
+    unreadable: list[Problem] = []
     for path in paths:
-        documents += [read_yaml(file) for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
-    return load_documents(documents)
+        for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
+            try:
+                documents.append(read_yaml(file))
+            except FileProblems as error:
+                unreadable += error.problems
+    rules, problems = collect(documents)
+    return rules, unreadable + problems
 
 
 def rules_in_force(own: Path | None) -> list[Rule]:

@@ -68,11 +68,30 @@ class Scope(Strict):
     labels: dict[str, str] = {}
 
 
+class Moment(Strict):
+    """A change of phase in a test's timeline: which phase begins when, and optionally by what."""
+
+    pending: str | None = None
+    firing: str | None = None
+    recovering: str | None = None
+    inactive: str | None = None
+    value: float | None = None
+    limit: float | None = None
+    because: str | None = None
+
+    @model_validator(mode="after")
+    def _one_phase(self) -> Moment:
+        if sum(at is not None for at in (self.pending, self.firing, self.recovering, self.inactive)) != 1:
+            raise ValueError("needs exactly one of pending, firing, recovering, inactive")
+        return self
+
+
 class RuleTest(Strict):
     """A series of readings and what must come of it (docs/rules.md, "Tests").
 
     `readings` maps a metric to `value`, `value x count`, `_` (missing) or `value!` (suspect), separated by blanks, one
-    each `step`. `expect` lists the transitions in order: [{fires: 30m}, {resolves: 4h}], as offsets from `start`.
+    each `step`. `expect` lists the transitions in order: [{fires: 30m}, {resolves: 4h}], as offsets from `start`;
+    `timeline`, if given, every change of phase as well: [{pending: 30m}, {firing: 60m, value: 86}, {inactive: 4h}].
     """
 
     name: str
@@ -82,6 +101,7 @@ class RuleTest(Strict):
     readings: dict[str, str] = {}
     quiet_for: Duration | None = None
     expect: list[dict[Literal["fires", "resolves"], str]]
+    timeline: list[Moment] | None = None
 
 
 class Rule(Strict):

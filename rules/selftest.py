@@ -1,47 +1,104 @@
-"""A rule's own tests: a compact series through `step`, and the transitions that must come of it."""
+"""A rule's own tests: a compact series through `step`, and the transitions and phases that must come of it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from catalogue.inventory import parse_duration
 from catalogue.metrics import metrics
-from rules.model import Rule, RuleTest
-from rules.step import Reading, Seen, Tick, Transition, initial, step
+from rules.model import Moment, Rule, RuleTest
+from rules.step import INACTIVE, Reading, Seen, Tick, Transition, initial, step
 
 _TERM = re.compile(r"^(?P<value>_|-?\d+(?:\.\d+)?)(?P<slope>[+-]\d+(?:\.\d+)?)?(?P<suspect>!)?(?:x(?P<count>\d+))?$")
 _TICK_US = 60_000_000
+_PHASES = ("pending", "firing", "recovering", "inactive")
+
+
+@dataclass(frozen=True)
+class Happened:
+    """A change of phase: which begins when, and the transition that was told of it, if one was."""
+
+    phase: str
+    time_us: int
+    transition: Transition | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a test. `failures` are sentences; none if it came out as it says."""
+
+    rule: Rule
+    test: RuleTest
+    start_us: int
+    happened: Sequence[Happened]
+    failures: Sequence[str]
+
+
+def outcomes(rule: Rule) -> list[Outcome]:
+    """What comes of each of the rule's tests."""
+    return [_outcome(rule, test) for test in rule.tests]
 
 
 def failures(rule: Rule) -> list[str]:
-    """A sentence for each of the rule's tests that does not come out as it says."""
-    told = []
-    for test in rule.tests:
+    """A sentence for each thing in the rule's tests that does not come out as it says."""
+    return [f"{rule.id}: test {one.test.name!r}: {text}" for one in outcomes(rule) for text in one.failures]
+
+
+def _outcome(rule: Rule, test: RuleTest) -> Outcome:
+    start_us = 0
+    try:
         start_us = round(datetime.fromisoformat(test.start).timestamp() * 1e6)
-        try:
-            expected = [(kind, start_us + _us(at)) for item in test.expect for kind, at in item.items()]
-            got = [(made.kind, made.event_us) for made in _run(rule, test, start_us)]
-        except ValueError as error:
-            told.append(f"{rule.id}: test {test.name!r}: {error}")
-            continue
-        if got != expected:
-            told.append(
-                f"{rule.id}: test {test.name!r}: expected {_list(expected, start_us)}, got {_list(got, start_us)}"
-            )
-    return told
+        expected = [(kind, start_us + _us(at)) for item in test.expect for kind, at in item.items()]
+        wanted = None if test.timeline is None else [_moment(item, start_us) for item in test.timeline]
+        told, happened = _run(rule, test, start_us)
+    except ValueError as error:
+        return Outcome(rule, test, start_us, (), (str(error),))
+    texts = []
+    got = [(made.kind, made.event_us) for made in told]
+    if got != expected:
+        texts.append(f"expected {listed(expected, start_us)}, got {listed(got, start_us)}")
+    if wanted is not None:
+        texts += _compared(wanted, happened, start_us)
+    return Outcome(rule, test, start_us, happened, texts)
+
+
+def _moment(item: Moment, start_us: int) -> tuple[str, int, Moment]:
+    phase, at = next((name, at) for name in _PHASES if (at := getattr(item, name)) is not None)
+    return phase, start_us + _us(at), item
+
+
+def _compared(wanted: Sequence[tuple[str, int, Moment]], happened: Sequence[Happened], start_us: int) -> list[str]:
+    """The whole timeline: what is not listed fails too."""
+    expected = [(phase, at_us) for phase, at_us, _ in wanted]
+    got = [(one.phase, one.time_us) for one in happened]
+    if expected != got:
+        return [f"expected the timeline {listed(expected, start_us)}, got {listed(got, start_us)}"]
+    texts = []
+    for (phase, at_us, item), one in zip(wanted, happened, strict=True):
+        made = one.transition
+        for name, its, was in (
+            ("value", item.value, made.value if made else None),
+            ("limit", item.limit, made.limit if made else None),
+            ("reason", item.because, made.reason if made else None),
+        ):
+            if its is not None and its != was:
+                texts.append(f"{listed([(phase, at_us)], start_us)}: expected {name} {its!r}, got {was!r}")
+    return texts
 
 
 def _us(duration: str) -> int:
     return 0 if duration == "0" else round(parse_duration(duration) * 1e6)
 
 
-def _list(transitions: Sequence[tuple[str, int]], start_us: int) -> str:
+def listed(transitions: Sequence[tuple[str, int]], start_us: int) -> str:
+    """Kinds or phases with their minutes since the start."""
     return ", ".join(f"{kind} at {(at - start_us) / 6e7:g}m" for kind, at in transitions) or "nothing"
 
 
-def _run(rule: Rule, test: RuleTest, start_us: int) -> list[Transition]:
+def _run(rule: Rule, test: RuleTest, start_us: int) -> tuple[list[Transition], list[Happened]]:
     readings = []
     step_us = round(test.step * 1e6)
     for name, series in test.readings.items():
@@ -56,24 +113,29 @@ def _run(rule: Rule, test: RuleTest, start_us: int) -> list[Transition]:
     readings.sort()
     end_us = (readings[-1].time_us if readings else start_us) + round((test.quiet_for or 0) * 1e6)
     state = initial(rule)
+    phase = INACTIVE
     told: list[Transition] = []
+    happened: list[Happened] = []
 
-    def give(item: Reading | Tick | Seen) -> None:
-        nonlocal state
+    def give(item: Reading | Tick | Seen, time_us: int) -> None:
+        nonlocal state, phase
         state, made = step(rule, test.interval, state, item)
         told.extend(made)
+        if state.core.phase != phase:
+            phase = state.core.phase
+            happened.append(Happened(phase, made[-1].event_us if made else time_us, made[-1] if made else None))
 
     now_us = start_us
     for reading in [*readings, Reading(end_us, 0, 0.0)]:
         while now_us < reading.time_us:
-            give(Tick(now_us))
+            give(Tick(now_us), now_us)
             now_us += _TICK_US
         if reading.metric_id in (rule.when.metric_ids() if rule.when.absent is None else ()):
-            give(reading)
+            give(reading, reading.time_us)
         if reading.metric_id:
-            give(Seen(reading.time_us))
-    give(Tick(end_us))
-    return told
+            give(Seen(reading.time_us), reading.time_us)
+    give(Tick(end_us), end_us)
+    return told, happened
 
 
 def expand(series: str) -> list[float | None]:

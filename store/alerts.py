@@ -174,3 +174,8 @@ def open_alerts(connection: Connection[Any]) -> int:
     """How many alerts are firing."""
     row = connection.execute(sql("alerts.count_open")).fetchone()
     return row[0] if row else 0
+
+
+def fired_since(connection: Connection[Any], days: int) -> dict[str, int]:
+    """How often each rule has fired in the last days, by its id; those that have not are not there."""
+    return dict(connection.execute(sql("alerts.fired_since"), {"days": days}).fetchall())

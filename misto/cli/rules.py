@@ -13,15 +13,14 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from catalogue.inventory import parse_duration
 from misto.backtest import backtest
+from misto.cli import rules_explain, rules_files
+from misto.moments import moment_of
 from misto.service import health_server, set_up_logging, stop_on_signals, tune_collector
 from misto.settings import Settings
 from rules.errors import RulesError
 from rules.loader import read_rules, rules_in_force
-from rules.model import Rule
 from rules.record import place_of
-from rules.selftest import failures
 from rules.service import RulesConfig, RulesService
 from rules.text import tell
 from store.alerts import load_points
@@ -33,9 +32,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     group = typer.Typer(help="The rules that raise alerts.", no_args_is_help=True)
     group.command("run")(run)
-    group.command("check")(check)
-    group.command("list")(list_rules)
     group.command("backtest")(backtest_command)
+    rules_files.register(group)
+    rules_explain.register(group)
     app.add_typer(group, name="rules")
 
 
@@ -53,28 +52,6 @@ def run() -> None:
         service.run()
 
 
-def check(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="rule files or folders; without any, the rules in force")
-    ] = None,
-) -> None:
-    """Check rule files and run their own tests."""
-    rules = read_rules(paths) if paths else rules_in_force(Settings().rules_dir)
-    told = [failure for rule in rules for failure in failures(rule)]
-    for failure in told:
-        print(failure)
-    tests = sum(len(rule.tests) for rule in rules)
-    print(f"{len(rules)} rules, {tests} tests, {len(told)} failed")
-    if told:
-        raise typer.Exit(1)
-
-
-def list_rules() -> None:
-    """List the rules in force."""
-    for rule in rules_in_force(Settings().rules_dir):
-        print(f"{rule.id:<24} {rule.severity:<9} {_kinds(rule):<22} {rule.source}")
-
-
 def backtest_command(
     since: Annotated[str, typer.Option("--from", help="a moment such as 2026-03-01, or a duration before now: 30d")],
     until: Annotated[str, typer.Option("--to", help="as --from")] = "0d",
@@ -86,7 +63,7 @@ def backtest_command(
     settings = Settings()
     zone = ZoneInfo(settings.time_zone)
     now = datetime.now(UTC)
-    from_us, to_us = (_moment_us(text, now, zone) for text in (since, until))
+    from_us, to_us = (round(moment_of(text, now, zone).timestamp() * 1e6) for text in (since, until))
     if from_us >= to_us:
         raise RulesError(f"--from {since} is not before --to {until}")
     rules = read_rules(paths) if paths else rules_in_force(settings.rules_dir)
@@ -115,21 +92,5 @@ def _known(what: str, wanted: list[str], there: list[str]) -> None:
             raise RulesError(f"there is no {what} {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def _moment_us(text: str, now: datetime, zone: ZoneInfo) -> int:
-    try:
-        return round((now.timestamp() - parse_duration(text)) * 1e6)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise RulesError(f"{text!r} is no moment; expected for example 2026-03-01, 2026-03-01T12:00 or 30d") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1e6)
-
-
 def _local(us: int, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(us / 1e6, zone).strftime("%Y-%m-%d %H:%M")
-
-
-def _kinds(rule: Rule) -> str:
-    return ", ".join(rule.scope.kind) or "every point"

@@ -155,3 +155,6 @@ SELECT down_at, up_at FROM ingest_outage WHERE up_at > %(since)s ORDER BY down_a
 
 -- name: count_open
 SELECT count(*) FROM alert_episode WHERE state = 'firing';
+
+-- name: fired_since
+SELECT rule_id, count(*) FROM alert_episode WHERE fired_at > now() - make_interval(days => %(days)s) GROUP BY rule_id;
