@@ -72,7 +72,8 @@ def check(
 def list_rules() -> None:
     """List the rules in force."""
     for rule in rules_in_force(Settings().rules_dir):
-        print(f"{rule.id:<24} {rule.severity:<9} {_kinds(rule):<22} {rule.source}")
+        severity = rule.steps[-1].severity
+        print(f"{rule.id:<24} {severity:<9} {_kinds(rule):<22} {rule.source}")
 
 
 def backtest_command(
