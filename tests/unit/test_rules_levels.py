@@ -262,3 +262,19 @@ def test_the_clock_does_not_fire_outside_the_hours() -> None:
     assert fold(one, [*late, Tick(T0 + 999 * MINUTE_US)])[1] == []
     early = fills(60, start_us=T0 + 200 * MINUTE_US)
     assert brief(fold(one, [*early, Tick(T0 + 999 * MINUTE_US)])[1]) == [("fires", 220, 0)]
+
+
+def test_what_is_hidden_does_not_count_as_held() -> None:
+    one = rule(THRESHOLD + NIGHTS % "hold" + "    for: 20m\n    max_gap: 1h\n")
+    all_day = fills(*[60] * 48, start_us=T0 + 265 * MINUTE_US, every_min=30)
+    # The last window ends at 270 and the next begins at 1470 minutes.
+    assert brief(fold(one, all_day)[1]) == [("fires", 1495 + 30, 0)]
+
+
+def test_an_alert_that_follows_another_has_a_breach_of_its_own() -> None:
+    hot = [Reading(T0 + minute * MINUTE_US, TEMPERATURE, 60) for minute in (0, 10, 20, 30)]
+    cool = [Reading(T0 + 25 * MINUTE_US, FILL, 10)]
+    _, told = fold(rule(CROSSED), sorted([Reading(T0, FILL, 30), *cool, *hot]))
+    assert [(*one, made.breached_us - T0) for one, made in zip(brief(told), told, strict=True)] == [
+        ("fires", 0, 0, 0), ("resolves", 25, 0, 0), ("fires", 30, 2, 25 * MINUTE_US),
+    ]  # fmt: skip
