@@ -63,7 +63,7 @@ class Engine:
         self._by_point: dict[int, list[Machine]] = {}
         self._by_clock: list[Machine] = []
         self._silence: list[Machine] = []
-        watched = {metric_id for rule in rules if rule.when.absent is None for metric_id in rule.when.metric_ids()}
+        watched = {metric_id for rule in rules for metric_id in rule.metric_ids}
         self._watched = np.array(sorted(watched), np.int16)
         self._points: dict[int, PointInfo] = {}
         #: Pairs of rule and point that the last `set_points` no longer watches.
@@ -124,13 +124,13 @@ class Engine:
             machine.late_counted = machine.state.late_unjudged
             machine.memory_us = round(rule.memory_s(point.interval_s) * 1e6)
             self.machines[key] = machine
-            if rule.when.absent is not None:
+            if rule.absent is not None:
                 self._silence.append(machine)
                 self._by_point.setdefault(point.point_id, []).append(machine)
                 continue
-            if rule.by_clock:
+            if rule.judge.ticks:
                 self._by_clock.append(machine)
-            for metric_id in rule.when.metric_ids():
+            for metric_id in rule.metric_ids:
                 self._by_reading.setdefault((point.point_id, metric_id), []).append(machine)
         return anew
 
@@ -199,7 +199,8 @@ class Engine:
         (down, up) in microseconds; while `blind`, silence is unknown."""
         decided: list[Decided] = []
         for machine in self._by_clock:
-            if machine.state.core.phase == "pending":
+            due_us = machine.rule.judge.next_us(machine.point.interval_s, machine.state.core)
+            if due_us is not None and due_us <= now_us:
                 self._give(machine, Tick(now_us), decided)
         if not blind:
             for machine in self._silence:

@@ -11,13 +11,21 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from catalogue.faults import fault_kinds
 from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
+from rules.calendars import Active
 from rules.conditions import Node
+from rules.conditions.absent import Absent
 from rules.conditions.base import Fold, Strict
+from rules.guarded import Guarded
+from rules.judge import Judge
+from rules.ladder import Ladder
 
 Severity = Literal["info", "warning", "critical"]
 
+#: From the least severe.
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+
 #: Changes when states that an older version has kept can no longer be read; they are folded anew then.
-_STATE_FORMAT = 2
+_STATE_FORMAT = 3
 
 #: Parts that change nothing of what a rule decides.
 _TOLD = ("title", "sentence", "advice", "source", "detects", "may_tell")
@@ -104,11 +112,24 @@ class RuleTest(Strict):
     timeline: list[Moment] | None = None
 
 
+class Level(Strict):
+    """A severity, the condition that calls for it, and how long that must hold. Texts of its own go before those of
+    the rule."""
+
+    severity: Severity
+    when: Node
+    held_for: Annotated[Duration | None, Field(alias="for")] = None
+    title: Texts | None = None
+    sentence: Texts | None = None
+    advice: Texts | None = None
+
+
 class Rule(Strict):
     """One rule. `source` says where its thresholds come from.
 
-    `detects` names the faults that it is for, `may_tell` those that it may rightly tell of too: by them `misto score`
-    knows true alerts from false ones. Nothing that is decided depends on them.
+    `when` with `severity` and `for` is the short form of a single level. `detects` names the faults that it is for,
+    `may_tell` those that it may rightly tell of too: by them `misto score` knows true alerts from false ones. Nothing
+    that is decided depends on them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -120,8 +141,11 @@ class Rule(Strict):
     source: str
     scope: Scope = Scope()
     severity: Severity = "warning"
-    when: Node
+    when: Node | None = None
     held_for: Annotated[Duration | None, Field(alias="for")] = None
+    levels: Annotated[list[Level] | None, Field(min_length=2, max_length=3)] = None
+    unless: Node | None = None
+    active: Active | None = None
     confirm: Literal["reading", "clock"] = "reading"
     max_gap: Duration | None = None
     keep_firing_for: Duration | None = None
@@ -130,43 +154,82 @@ class Rule(Strict):
     tests: list[RuleTest] = []
 
     @model_validator(mode="after")
+    def _when_or_levels(self) -> Rule:
+        if (self.when is None) == (self.levels is None):
+            raise ValueError("needs either when, or levels with a when each")
+        if self.levels is not None:
+            if self.model_fields_set & {"severity", "held_for"}:
+                raise ValueError("with levels, severity and for stand at each level")
+            severities = [level.severity for level in self.levels]
+            if len(set(severities)) < len(severities):
+                raise ValueError("each of its levels needs a severity of its own")
+            if any(level.when.absent is not None for level in self.levels):
+                raise ValueError("an absent condition takes no levels: its own limit says how long")
+        if self.unless is not None and self.unless.absent is not None:
+            raise ValueError("unless takes no absent: it goes by the clock, the others by the readings' own time")
+        return self
+
+    @model_validator(mode="after")
     def _absent_alone(self) -> Rule:
-        if self.when.absent is not None and (self.held_for or self.keep_firing_for or self.max_gap):
+        if self.absent is not None and (self.held_for or self.keep_firing_for or self.max_gap):
             raise ValueError(
                 "an absent condition takes no for, max_gap or keep_firing_for: its own limit says how long"
             )
+        if self.absent is not None and (self.unless or self.active):
+            raise ValueError("an absent condition takes no unless and no active: silence is judged by the clock")
         return self
 
-    @cached_property
-    def watched(self) -> Fold:
-        """The condition to fold, without the tree around it where it is a single one."""
-        return self.when.single or self.when
+    @property
+    def absent(self) -> Absent | None:
+        """The condition on silence, which is judged by the clock of reception and stands alone."""
+        return self.when.absent if self.when is not None else None
 
     @cached_property
-    def composed(self) -> bool:
-        """Of several conditions, whose metrics may come at different times."""
-        return self.when.single is None
+    def steps(self) -> tuple[Level, ...]:
+        """The levels from the least severe; the rule itself as one, where it has none."""
+        if self.levels is not None:
+            return tuple(sorted(self.levels, key=lambda level: SEVERITIES.index(level.severity)))
+        assert self.when is not None
+        return (Level.model_construct(severity=self.severity, when=self.when, held_for=self.held_for),)
 
     @cached_property
-    def for_us(self) -> int:
-        return round((self.held_for or 0) * 1e6)
+    def judge(self) -> Judge | Ladder:
+        """What decides, reading by reading; not of absent conditions."""
+        return self._judges[0] if len(self._judges) == 1 else Ladder(self._judges)
 
     @cached_property
-    def keep_us(self) -> int:
-        return round((self.keep_firing_for or 0) * 1e6)
+    def _judges(self) -> tuple[Judge, ...]:
+        return tuple(self._judge_of(level) for level in self.steps)
+
+    def _judge_of(self, level: Level) -> Judge:
+        # Without the tree around it where it is a single one.
+        watched: Fold = level.when.single or level.when
+        composed = level.when.single is None
+        if self.unless is not None or self.active is not None:
+            guard = self.unless and (self.unless.single or self.unless)
+            hours = self.active.hours if self.active is not None else None
+            closes = self.active is not None and self.active.outside == "resolve"
+            watched, composed = Guarded(watched, guard, hours, closes), composed or guard is not None
+        for_us = round((level.held_for or 0) * 1e6)
+        return Judge(
+            watched,
+            composed,
+            for_us,
+            round((self.keep_firing_for or 0) * 1e6),
+            self.confirm == "clock" and for_us > 0,
+            None if self.max_gap is None else round(self.max_gap * 1e6),
+        )
 
     @cached_property
-    def by_clock(self) -> bool:
-        return self.confirm == "clock" and self.for_us > 0
-
-    def max_gap_us(self, interval_s: float) -> int:
-        """A longer gap between readings makes a pending alert begin anew, and an older part of a condition unknown."""
-        return round((self.max_gap or 3 * interval_s) * 1e6)
+    def metric_ids(self) -> frozenset[int]:
+        """Metrics that it judges by; none of an absent condition."""
+        return frozenset().union(*(judge.watched.metric_ids() for judge in self._judges))
 
     def memory_s(self, interval_s: float) -> float:
         """How far back readings may matter to what the rule decides now; at least two days."""
-        held = (self.held_for or 0) + (self.keep_firing_for or 0)
-        return max(2 * 86400, self.when.memory_s + held + 24 * interval_s)
+        held = max(level.held_for or 0 for level in self.steps) + (self.keep_firing_for or 0)
+        looks_back = max(judge.watched.memory_s for judge in self._judges)
+        return max(2 * 86400, looks_back + held + 24 * interval_s)
 
     @cached_property
     def definition(self) -> dict[str, Any]:
@@ -176,5 +239,10 @@ class Rule(Strict):
     @cached_property
     def hash(self) -> str:
         """Changes with whatever changes what the rule decides; texts do not."""
-        judged = self.model_dump_json(by_alias=True, exclude={"tests", *_TOLD})
+        told: dict[str, Any] = {
+            "tests": True,
+            **dict.fromkeys(_TOLD, True),
+            "levels": {"__all__": {"title", "sentence", "advice"}},
+        }
+        judged = self.model_dump_json(by_alias=True, exclude=told, exclude_none=True)
         return hashlib.sha256(f"{_STATE_FORMAT} {judged}".encode()).hexdigest()[:16]

@@ -21,13 +21,15 @@ def change_of(one: Decided, zone: ZoneInfo) -> Change:
             f"advice_{language}": told.advice,
         }
     transition = one.transition
-    evidence = {"value": transition.value, "limit": transition.limit, "when": one.rule.definition["when"]}
+    level = one.rule.steps[transition.level]
+    when = level.when.model_dump(mode="json", by_alias=True, exclude_none=True)
+    evidence = {"value": transition.value, "limit": transition.limit, "when": when}
     return Change(
         kind=transition.kind,
         rule_id=one.rule.id,
         rule_hash=one.rule.hash,
         point_id=one.point.point_id,
-        severity=one.rule.severity,
+        severity=level.severity,
         breached_at=datetime.fromtimestamp(transition.breached_us / 1e6, UTC),
         event_at=datetime.fromtimestamp(transition.event_us / 1e6, UTC),
         reason=transition.reason,

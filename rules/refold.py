@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rules.judge import FIRING, INACTIVE, RECOVERING, Core, Reading, Transition
 from rules.model import Rule
-from rules.step import FIRING, INACTIVE, RECOVERING, Core, KeyState, Reading, Transition, initial, step
+from rules.step import KeyState, initial, step
 
 KEPT = "the rule was changed and still holds"
 DROPPED = "the rule was changed and no longer holds"
 IMPORTED = "imported readings: the condition does not hold"
+ANOTHER = "imported readings: its severity is another"
 
 
 class Open(NamedTuple):
-    """The open alert of a rule and point, as it stands in the database."""
+    """The open alert of a rule and point, as it stands in the database. `level`: of its severity, None if the rule
+    has no such level any more."""
 
     breached_us: int
     fired_us: int
+    level: int | None = 0
 
 
 def refold(
@@ -41,9 +45,9 @@ def relisten(
     rule: Rule, interval_s: float, last_us: int, now_us: int, opened: Open | None
 ) -> tuple[KeyState, tuple[Transition, ...]]:
     """State of an absent condition whose device was last heard at `last_us` (0: never), and what has to be told."""
-    assert rule.when.absent is not None
+    assert rule.absent is not None
     core = initial(rule).core._replace(last_us=last_us or (opened.breached_us if opened else 0))
-    if opened is not None and now_us >= core.last_us + rule.when.absent.limit_us(interval_s):
+    if opened is not None and now_us >= core.last_us + rule.absent.limit_us(interval_s):
         core = core._replace(phase=FIRING, breached_us=opened.breached_us)
     return _reconcile(rule, KeyState(core), [], opened)
 
@@ -56,13 +60,19 @@ def _reconcile(
     if opened is None:
         # Only the alert that is firing now.
         return state, tuple(made for made in told if fires and made.breached_us == core.breached_us)
-    shown, limit = (None, None) if rule.when.absent is not None else rule.watched.shown(core.condition)
+    shown, limit = (None, None) if rule.absent is not None else rule.judge.shown(core)
+    event_us = max(core.last_us, opened.fired_us)
+    level = rule.judge.level(core)
     if fires:
-        kept = Transition("kept", opened.breached_us, max(core.last_us, opened.fired_us), KEPT, shown, limit)
-        return _renamed(state, core.breached_us, opened.breached_us), () if imported else (kept,)
+        state = _renamed(state, core.breached_us, opened.breached_us)
+        kind, reason = "kept", KEPT
+        if imported:
+            if level == opened.level:
+                return state, ()
+            kind, reason = ("lowered" if opened.level is not None and level < opened.level else "raised"), ANOTHER
+        return state, (Transition(kind, opened.breached_us, event_us, reason, shown, limit, level),)
     reason = IMPORTED if imported else DROPPED
-    resolved = Transition("resolves", opened.breached_us, max(core.last_us, opened.fired_us), reason, shown, limit)
-    return state, (resolved,)
+    return state, (Transition("resolves", opened.breached_us, event_us, reason, shown, limit, opened.level or 0),)
 
 
 def _renamed(state: KeyState, old_us: int, new_us: int) -> KeyState:

@@ -130,7 +130,7 @@ def _run(rule: Rule, test: RuleTest, start_us: int) -> tuple[list[Transition], l
         while now_us < reading.time_us:
             give(Tick(now_us), now_us)
             now_us += _TICK_US
-        if reading.metric_id in (rule.when.metric_ids() if rule.when.absent is None else ()):
+        if reading.metric_id in rule.metric_ids:
             give(reading, reading.time_us)
         if reading.metric_id:
             give(Seen(reading.time_us), reading.time_us)

@@ -160,10 +160,7 @@ class RulesService(DatabaseService):
         it, some points at a time."""
         if not machines:
             return
-        opened = {
-            key: Open(_us(breached_at), _us(fired_at))
-            for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
-        }
+        opened = alerts.open_episodes(connection)
         heard = alerts.last_received(connection)
         connection.commit()
         now = datetime.now(UTC)
@@ -185,8 +182,8 @@ class RulesService(DatabaseService):
                 decided: list[Decided] = []
                 for machine in chunk:
                     point_id, interval_s = machine.point.point_id, machine.point.interval_s
-                    its_open = opened.get((rule_id, point_id))
-                    if rule.when.absent is not None:
+                    its_open = _open(machine.rule, opened.get((rule_id, point_id)))
+                    if rule.absent is not None:
                         last_us = _us(heard[point_id]) if point_id in heard else 0
                         state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
                     else:
@@ -200,7 +197,7 @@ class RulesService(DatabaseService):
         self, connection: Connection[Any], rule: Rule, machines: list[Machine], now: datetime
     ) -> dict[int, list[Reading]]:
         """Good readings within the rule's memory, by point and time."""
-        metric_ids = rule.when.metric_ids()
+        metric_ids = rule.metric_ids
         if not metric_ids or not machines:
             return {}
         memory_s = max(rule.memory_s(machine.point.interval_s) for machine in machines)
@@ -327,6 +324,14 @@ class RulesService(DatabaseService):
 
     def _tokens(self, partitions: Iterable[int]) -> list[tuple[int, int]]:
         return [(number, self._held[number].token) for number in partitions]
+
+
+def _open(rule: Rule, episode: tuple[datetime, datetime, str] | None) -> Open | None:
+    if episode is None:
+        return None
+    breached_at, fired_at, severity = episode
+    levels = [place for place, level in enumerate(rule.steps) if level.severity == severity]
+    return Open(_us(breached_at), _us(fired_at), levels[0] if levels else None)
 
 
 def _us(moment: datetime) -> int:

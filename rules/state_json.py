@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from rules.judge import Core, Reading, Transition
+from rules.ladder import Ladder
 from rules.model import Rule
-from rules.step import Core, Entry, KeyState, Reading, Transition, step
+from rules.step import Entry, KeyState
 
 
 def dump(state: KeyState) -> dict[str, Any]:
@@ -23,21 +25,26 @@ def dump(state: KeyState) -> dict[str, Any]:
 
 def load(rule: Rule, interval_s: float, value: dict[str, Any]) -> KeyState:
     """The state that `dump` wrote."""
-    folded = KeyState(_core(value["first"]))
+    levels = isinstance(rule.judge, Ladder)
+    core = _core(value["first"], levels)
     entries = []
     for time_us, metric_id, number, made in value["ring"]:
         reading = Reading(time_us, metric_id, number)
-        entries.append(Entry(reading, folded.core, tuple(Transition(*item) for item in made)))
-        after, _ = step(rule, interval_s, KeyState(folded.core), reading)
-        folded = KeyState(after.core)
-    return KeyState(_core(value["core"]), tuple(entries), value["now_us"], value["late_unjudged"])
+        entries.append(Entry(reading, core, tuple(Transition(*item) for item in made)))
+        core, _ = rule.judge.advance(interval_s, core, reading)
+    return KeyState(_core(value["core"], levels), tuple(entries), value["now_us"], value["late_unjudged"])
 
 
-def _core(value: list[Any]) -> Core:
+def _core(value: list[Any], levels: bool) -> Core:
     phase, condition, *times = value
-    # `step` compares phases by identity.
+    if levels:
+        level, ended_us, cores = condition
+        condition = (level, ended_us, [_core(each, False) for each in cores])
+    # Phases are compared by identity.
     return Core(sys.intern(phase), _tuples(condition), *times)
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    if isinstance(value, Core):
+        return value
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

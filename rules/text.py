@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from rules.judge import Transition
 from rules.model import Rule, Texts
-from rules.step import Transition
 
 Language = Literal["en", "uk"]
 
@@ -42,7 +42,8 @@ class Told:
 
 
 def tell(rule: Rule, language: Language, place: Place, transition: Transition, zone: ZoneInfo) -> Told:
-    """The texts of an alert as they are when it fires."""
+    """The texts of an alert as they are when it fires, or when its severity has changed."""
+    level = rule.steps[transition.level]
     since = datetime.fromtimestamp(transition.breached_us / 1e6, UTC).astimezone(zone)
     lasted_h = (transition.event_us - transition.breached_us) / 3.6e9
     fields = {
@@ -60,7 +61,11 @@ def tell(rule: Rule, language: Language, place: Place, transition: Transition, z
     def rendered(texts: Texts) -> str:
         return (texts.uk if language == "uk" else texts.en).format_map(fields)
 
-    return Told(rendered(rule.title), rendered(rule.sentence), rendered(rule.advice))
+    return Told(
+        rendered(level.title or rule.title),
+        rendered(level.sentence or rule.sentence),
+        rendered(level.advice or rule.advice),
+    )
 
 
 def number(value: float | None, language: Language) -> str:

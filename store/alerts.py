@@ -109,9 +109,9 @@ def drop_unwatched(connection: Connection[Any], partitions: Iterable[int], watch
     return connection.execute(sql("alerts.close_unwatched"), parameters).rowcount
 
 
-def open_episodes(connection: Connection[Any]) -> dict[tuple[str, int], tuple[datetime, datetime]]:
-    """(rule_id, point_id) → (breached_at, fired_at) of every alert that is firing."""
-    return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(sql("alerts.open_episodes"))}
+def open_episodes(connection: Connection[Any]) -> dict[tuple[str, int], tuple[datetime, datetime, str]]:
+    """(rule_id, point_id) → (breached_at, fired_at, severity) of every alert that is firing."""
+    return {(row[0], row[1]): (row[2], row[3], row[4]) for row in connection.execute(sql("alerts.open_episodes"))}
 
 
 def readings_of(
@@ -162,7 +162,8 @@ def write_change(connection: Connection[Any], change: Change) -> None:
         "evidence": json.dumps(change.evidence),
         **change.texts,
     }
-    connection.execute(sql(f"alerts.{change.kind}"), parameters)
+    statement = "moved" if change.kind in ("raised", "lowered") else change.kind
+    connection.execute(sql(f"alerts.{statement}"), parameters)
 
 
 def outages(connection: Connection[Any], since: datetime) -> list[tuple[datetime, datetime]]:

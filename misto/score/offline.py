@@ -124,9 +124,9 @@ def transitions(
     """All that a rule decides at a point, in order of reception, and from how many readings."""
     state = initial(rule)
     told: list[Transition] = []
-    if rule.when.absent is not None:
+    if rule.absent is not None:
         # Only before and after a long silence can anything be decided.
-        limit_us = rule.when.absent.limit_us(interval_s)
+        limit_us = rule.absent.limit_us(interval_s)
         heard = np.flatnonzero(np.diff(sent_us) >= limit_us)
         inputs: list[Seen | Tick] = [Seen(int(sent_us[0]))] if len(sent_us) else []
         for before in heard.tolist():
@@ -138,7 +138,7 @@ def transitions(
             state, made = step(rule, interval_s, state, item)
             told += made
         return told, len(sent_us)
-    wanted = rule.when.metric_ids()
+    wanted = rule.metric_ids
     names = sorted((name for name in columns if metrics()[name].id in wanted), key=lambda name: metrics()[name].id)
     if not names:
         return [], 0
@@ -155,7 +155,7 @@ def transitions(
         state, made = step(rule, interval_s, state, make(Reading, plain))
         if made:
             told += made
-    if rule.by_clock:
+    if rule.judge.ticks:
         state, made = step(rule, interval_s, state, Tick(to_us))
         told += made
     return told, len(order)

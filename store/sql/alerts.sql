@@ -52,7 +52,7 @@ INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_
 SELECT episode_id, 'firing', 'resolved', severity, now(), 'the rule no longer watches this point' FROM closed;
 
 -- name: open_episodes
-SELECT rule_id, point_id, breached_at, fired_at FROM alert_episode WHERE state = 'firing';
+SELECT rule_id, point_id, breached_at, fired_at, severity FROM alert_episode WHERE state = 'firing';
 
 -- name: readings_of
 SELECT point_id, (date_part('epoch', time) * 1e6)::bigint, metric_id, value FROM readings
@@ -140,6 +140,19 @@ WITH revised AS (
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
 SELECT episode_id, state, state, %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM revised;
+
+-- name: moved
+-- Its severity went up or down; of an alert that late data ended meanwhile too.
+WITH moved AS (
+    UPDATE alert_episode
+    SET severity = %(severity)s, value = %(value)s, evidence = %(evidence)s,
+        title_en = %(title_en)s, title_uk = %(title_uk)s, sentence_en = %(sentence_en)s,
+        sentence_uk = %(sentence_uk)s, advice_en = %(advice_en)s, advice_uk = %(advice_uk)s
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
+    RETURNING episode_id, state
+)
+INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
+SELECT episode_id, state, state, %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM moved;
 
 -- name: kept
 WITH kept AS (

@@ -67,7 +67,7 @@ readings = st.lists(
 
 
 def watched(one: Rule, series: list[Reading]) -> list[Reading]:
-    return [reading for reading in series if reading.metric_id in one.when.metric_ids()]
+    return [reading for reading in series if reading.metric_id in one.metric_ids]
 
 
 def fold(one: Rule, items: list[Any], state: KeyState | None = None) -> tuple[KeyState, list[Transition]]:

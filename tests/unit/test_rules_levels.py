@@ -1,0 +1,280 @@
+"""Levels, guards and hours: severity moves inside one alert, unknown is not false, and no order of arrival matters."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalogue.yamlfile import parse_yaml
+from rules import state_json
+from rules.loader import load_documents
+from rules.model import Rule
+from rules.refold import Open, refold
+from rules.step import RING, KeyState, Reading, Tick, Transition, initial, step
+
+MINUTE_US = 60_000_000
+FILL, TILTED, TEMPERATURE = 30, 32, 40
+# An hour before midnight: Sunday to Monday, and the nights of both clock changes.
+STARTS = [
+    round(datetime.fromisoformat(text).timestamp() * 1e6)
+    for text in ("2026-03-01T23:00+02:00", "2026-03-28T23:00+02:00", "2026-10-24T23:00+03:00")
+]
+T0 = STARTS[0]
+
+HEAD = """\
+version: 1
+rules:
+  - id: one
+    title: {en: T, uk: Т}
+    sentence: {en: S, uk: Р}
+    advice: {en: A, uk: П}
+    source: here
+"""
+LEVELS = (
+    "    levels:\n"
+    "      - {severity: warning, when: {threshold: {metric: fill_level_pct, above: 50, clear_below: 40}}, for: 30m}\n"
+    "      - {severity: critical, when: {threshold: {metric: fill_level_pct, above: 80, clear_below: 70}}, for: 10m}\n"
+)
+CROSSED = (
+    "    levels:\n"
+    "      - {severity: critical, when: {threshold: {metric: temperature_c, above: 50}}, for: 30m}\n"
+    "      - {severity: info, when: {threshold: {metric: fill_level_pct, above: 20}}}\n"
+    "      - {severity: warning, when: {threshold: {metric: fill_level_pct, above: 50}}, for: 20m}\n"
+)
+THRESHOLD = "    when: {threshold: {metric: fill_level_pct, above: 50, clear_below: 40}}\n"
+UNLESS = "    unless: {threshold: {metric: tilted, above: 50}}\n"
+NIGHTS = '    active: {windows: [{days: mon-sun, from: "23:30", to: "03:30"}], outside: %s}\n'
+
+RULES = {
+    "levels": LEVELS,
+    "levels kept": LEVELS + "    keep_firing_for: 30m\n",
+    "levels of several metrics": CROSSED,
+    "levels by the clock": CROSSED + "    confirm: clock\n    max_gap: 1h\n",
+    "guard": THRESHOLD + UNLESS + "    for: 20m\n    max_gap: 40m\n",
+    "guard and clock": THRESHOLD + UNLESS + "    for: 20m\n    confirm: clock\n",
+    "hours held": THRESHOLD + NIGHTS % "hold" + "    for: 20m\n",
+    "hours held, by the clock": THRESHOLD + NIGHTS % "hold" + "    for: 20m\n    confirm: clock\n",
+    "hours that resolve": THRESHOLD + NIGHTS % "resolve" + "    keep_firing_for: 30m\n",
+    "hours that resolve, by the clock": THRESHOLD + NIGHTS % "resolve" + "    for: 20m\n    confirm: clock\n",
+    "all of it": CROSSED + UNLESS + NIGHTS % "resolve" + "    confirm: clock\n    keep_firing_for: 20m\n",
+}
+
+series_of_readings = st.tuples(
+    st.sampled_from(STARTS),
+    st.lists(
+        st.tuples(
+            st.integers(0, 40),
+            st.sampled_from([FILL, FILL, FILL, TEMPERATURE, TILTED]),
+            st.sampled_from([5.0, 25.0, 45.0, 55.0, 75.0, 85.0, 95.0]),
+        ),
+        min_size=1,
+        max_size=RING,
+        unique_by=lambda item: item[:2],
+    ),
+).map(lambda drawn: [Reading(drawn[0] + minute * 10 * MINUTE_US, metric, value) for minute, metric, value in drawn[1]])
+
+
+def rule(text: str) -> Rule:
+    (only,) = load_documents([parse_yaml(HEAD + text, "test.yaml")])
+    return only
+
+
+def fold(one: Rule, items: list[Any], state: KeyState | None = None) -> tuple[KeyState, list[Transition]]:
+    state = state or initial(one)
+    told: list[Transition] = []
+    for item in items:
+        state, made = step(one, 1800, state, item)
+        told.extend(made)
+    return state, told
+
+
+def fills(*values: float, start_us: int = T0, every_min: int = 10) -> list[Reading]:
+    return [Reading(start_us + place * every_min * MINUTE_US, FILL, value) for place, value in enumerate(values)]
+
+
+def brief(told: list[Transition], start_us: int = T0) -> list[tuple[str, int, int]]:
+    """(kind, minute, level)"""
+    return [(made.kind, (made.event_us - start_us) // MINUTE_US, made.level) for made in told]
+
+
+def episodes(told: list[Transition]) -> dict[int, list[int | None]]:
+    """Breach → [fired, resolved, level] as the database would hold it in the end."""
+    held: dict[int, list[int | None]] = {}
+    for made in told:
+        match made.kind:
+            case "fires":
+                held[made.breached_us] = [made.event_us, None, made.level]
+            case "resolves":
+                held[made.breached_us][1] = made.event_us
+            case "revised":
+                held[made.breached_us][0] = made.event_us
+            case "reopened":
+                held[made.breached_us][1] = None
+            case "raised" | "lowered":
+                held[made.breached_us][2] = made.level
+            case "retracted":
+                del held[made.breached_us]
+    return held
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_arrival_clock_duplicates_and_restarts_do_not_matter(name: str, data: st.DataObject) -> None:
+    """Any order of arrival, any ticks between, a restart or the same again after any of them."""
+    one = rule(RULES[name])
+    series = [reading for reading in data.draw(series_of_readings) if reading.metric_id in one.metric_ids]
+    end = Tick(STARTS[-1] + 2000 * MINUTE_US)
+    _, expected = fold(one, [*sorted(series), end])
+    begin_us = min((reading.time_us for reading in series), default=T0)
+    minutes = sorted(data.draw(st.lists(st.integers(0, 500), max_size=12)))
+    ticks = [Tick(begin_us + minute * MINUTE_US) for minute in minutes]
+    waiting: list[Any] = list(data.draw(st.permutations(series)))
+    state, told = initial(one), []
+    for tick in [*ticks, end]:
+        arriving = [waiting.pop() for _ in range(data.draw(st.integers(0, 6))) if waiting]
+        for item in [*arriving, tick] if tick is not end else [*arriving, *waiting, end]:
+            state, made = step(one, 1800, state, item)
+            told += made
+            assert step(one, 1800, state, item)[1] == (), "the same again changes nothing"
+        if data.draw(st.booleans()):
+            again = state_json.load(one, 1800, json.loads(json.dumps(state_json.dump(state))))
+            assert again == state
+            state = again
+    assert episodes(told) == episodes(expected)
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(series=series_of_readings)
+@settings(max_examples=100, deadline=None)
+def test_one_alert_at_a_time_and_never_the_same_twice(name: str, series: list[Reading]) -> None:
+    one = rule(RULES[name])
+    _, told = fold(one, sorted(reading for reading in series if reading.metric_id in one.metric_ids))
+    breaches = [made.breached_us for made in told if made.kind == "fires"]
+    assert len(set(breaches)) == len(breaches)
+    level, at = None, 0
+    for made in told:
+        assert made.event_us >= at
+        at = made.event_us
+        match made.kind:
+            case "fires":
+                assert level is None
+                assert made.breached_us <= made.event_us
+            case "raised":
+                assert level is not None
+                assert made.level > level
+            case "lowered":
+                assert level is not None
+                assert made.level < level
+            case "resolves":
+                assert level is not None
+        level = None if made.kind == "resolves" else made.level
+
+
+def test_the_severity_moves_inside_one_alert() -> None:
+    one = rule(LEVELS)
+    assert [level.severity for level in one.steps] == ["warning", "critical"]
+    _, told = fold(one, fills(60, 60, 60, 60, 90, 90, 75, 65, 60, 85, 85, 30))
+    assert brief(told) == [
+        ("fires", 30, 0), ("raised", 50, 1), ("lowered", 70, 0), ("raised", 100, 1), ("resolves", 110, 1),
+    ]  # fmt: skip
+    assert {made.breached_us for made in told} == {T0}
+    assert [(made.value, made.limit) for made in told][:3] == [(60, 50), (90, 80), (65, 50)]
+
+
+def test_beneath_an_open_level_the_lower_ones_need_no_time() -> None:
+    _, told = fold(rule(LEVELS), fills(90, 90, 60, 60, 60, 30))
+    assert brief(told) == [("fires", 10, 1), ("lowered", 20, 0), ("resolves", 50, 0)]
+
+
+def test_late_data_corrects_the_severity() -> None:
+    one = rule(LEVELS)
+    in_order = fills(60, 60, 60, 60, 90, 60, 90, 60)
+    late = in_order[5]
+    state, told = fold(one, [reading for reading in in_order if reading is not late])
+    assert brief(told) == [("fires", 30, 0), ("raised", 60, 1), ("lowered", 70, 0)]
+    _, more = fold(one, [late], state)
+    assert more == [], "an alert that was critical for a while and no longer is"
+    state, told = fold(one, [reading for reading in in_order[:7] if reading is not late])
+    assert brief(told)[-1] == ("raised", 60, 1)
+    _, more = fold(one, [late], state)
+    assert [(made.kind, made.level) for made in more] == [("lowered", 0)]
+
+
+def test_levels_of_an_open_alert_go_on_with_a_changed_rule() -> None:
+    one = rule(LEVELS)
+    opened = Open(T0 - 5, T0 - 5, 0)
+    high, low = fills(60, 60, 60, 60, 90, 90), fills(60, 60, 60, 60)
+    for imported in (False, True):
+        state, told = refold(one, 1800, high, opened, imported=imported)
+        assert [(made.kind, made.breached_us, made.level) for made in told] == [
+            ("raised" if imported else "kept", opened.breached_us, 1)
+        ]
+        assert [made.kind for made in fold(one, fills(10, start_us=T0 + 99 * MINUTE_US), state)[1]] == ["resolves"]
+    assert refold(one, 1800, low, opened, imported=True)[1] == ()
+    assert brief(list(refold(one, 1800, low, Open(T0, T0, 1), imported=True)[1])) == [("lowered", 30, 0)]
+    assert brief(list(refold(one, 1800, high, None)[1])) == [("fires", 30, 0), ("raised", 50, 1)]
+
+
+def test_a_guard_neither_starts_nor_clears() -> None:
+    one = rule(THRESHOLD + UNLESS + "    for: 20m\n    max_gap: 2h\n")
+    tipped, upright = Reading(T0 + 1, TILTED, 90), Reading(T0 + 65 * MINUTE_US, TILTED, 0)
+    state, told = fold(one, sorted([tipped, *fills(60, 60, 60, 60, 60, 60)]))
+    assert told == []
+    state, told = fold(one, [upright], state)
+    assert told == [], "the guard's own reading confirms nothing"
+    state, told = fold(one, fills(60, 60, 60, start_us=T0 + 70 * MINUTE_US), state)
+    assert brief(told) == [("fires", 70, 0)], "the guard hid readings, as if none had come"
+    state, told = fold(one, [Reading(T0 + 95 * MINUTE_US, TILTED, 90), *fills(0, start_us=T0 + 100 * MINUTE_US)], state)
+    assert told == [], "nor does it end"
+    _, told = fold(one, fills(0, start_us=T0 + 300 * MINUTE_US), state)
+    assert brief(told) == [("resolves", 300, 0)], "a guard that is not heard any more guards nothing"
+
+
+def test_a_guard_that_was_never_heard_guards_nothing() -> None:
+    _, told = fold(rule(THRESHOLD + UNLESS), fills(60))
+    assert brief(told) == [("fires", 0, 0)]
+
+
+def test_outside_its_hours_a_rule_holds_or_resolves() -> None:
+    # From 23:00; the hours are 23:30 to 03:30.
+    quiet = fills(*[60] * 3, *[30] * 3, every_min=10)
+    assert fold(rule(THRESHOLD + NIGHTS % "hold"), quiet[:3])[1] == []
+    night = fills(30, 60, every_min=60)
+    morning = fills(60, 30, start_us=T0 + 280 * MINUTE_US)
+    _, told = fold(rule(THRESHOLD + NIGHTS % "hold"), [*night, *morning])
+    assert brief(told) == [("fires", 60, 0)], "what is open stays open, whatever is measured"
+    one = rule(THRESHOLD + NIGHTS % "resolve")
+    _, told = fold(one, [*night, *morning])
+    assert brief(told) == [("fires", 60, 0), ("resolves", 270, 0)]
+    assert told[-1].reason == "outside its hours"
+    assert brief(fold(one, [*night, Tick(T0 + 999 * MINUTE_US)])[1]) == [("fires", 60, 0), ("resolves", 270, 0)]
+
+
+def test_the_clock_does_not_fire_outside_the_hours() -> None:
+    one = rule(THRESHOLD + NIGHTS % "hold" + "    for: 20m\n    confirm: clock\n")
+    late = fills(60, start_us=T0 + 265 * MINUTE_US)
+    assert fold(one, [*late, Tick(T0 + 999 * MINUTE_US)])[1] == []
+    early = fills(60, start_us=T0 + 200 * MINUTE_US)
+    assert brief(fold(one, [*early, Tick(T0 + 999 * MINUTE_US)])[1]) == [("fires", 220, 0)]
+
+
+def test_what_is_hidden_does_not_count_as_held() -> None:
+    one = rule(THRESHOLD + NIGHTS % "hold" + "    for: 20m\n    max_gap: 1h\n")
+    all_day = fills(*[60] * 48, start_us=T0 + 265 * MINUTE_US, every_min=30)
+    # The last window ends at 270 and the next begins at 1470 minutes.
+    assert brief(fold(one, all_day)[1]) == [("fires", 1495 + 30, 0)]
+
+
+def test_an_alert_that_follows_another_has_a_breach_of_its_own() -> None:
+    hot = [Reading(T0 + minute * MINUTE_US, TEMPERATURE, 60) for minute in (0, 10, 20, 30)]
+    cool = [Reading(T0 + 25 * MINUTE_US, FILL, 10)]
+    _, told = fold(rule(CROSSED), sorted([Reading(T0, FILL, 30), *cool, *hot]))
+    assert [(*one, made.breached_us - T0) for one, made in zip(brief(told), told, strict=True)] == [
+        ("fires", 0, 0, 0), ("resolves", 25, 0, 0), ("fires", 30, 2, 25 * MINUTE_US),
+    ]  # fmt: skip
