@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -27,6 +27,7 @@ from rules.model import Rule
 from rules.record import change_of
 from rules.refold import Open, refold, relisten
 from rules.step import Reading
+from rules.unjudged import Unjudged, unjudged
 from store import alerts
 from store.alerts import PointInfo
 from store.reading_log import BEGINNING, Position, lag_after, read_after
@@ -169,16 +170,20 @@ class RulesService(DatabaseService):
             by_rule.setdefault(machine.rule.id, []).append(machine)
         # Before the first batch is judged, all that is stored is still in the log.
         begun = {
-            point.point_id
+            point.point_id: number
             for number, one in self._held.items()
             if imported or one.position != BEGINNING
             for point in self._points[number]
         }
+        theirs = {machine.point.point_id for machine in machines} & begun.keys()
+        places = unjudged(connection, self._held, theirs) if theirs and not imported else {}
+        waiting = {point_id: places[begun[point_id]] for point_id in theirs} if places else {}
         for rule_id, its in by_rule.items():
             rule = self._engine.rules[rule_id]
             for start in range(0, len(its), _POINTS_AT_ONCE):
                 chunk = its[start : start + _POINTS_AT_ONCE]
-                readings = self._stored(connection, rule, [one for one in chunk if one.point.point_id in begun], now)
+                known = [one for one in chunk if one.point.point_id in begun]
+                readings = self._stored(connection, rule, known, now, waiting)
                 decided: list[Decided] = []
                 for machine in chunk:
                     point_id, interval_s = machine.point.point_id, machine.point.interval_s
@@ -194,9 +199,14 @@ class RulesService(DatabaseService):
                 yield decided
 
     def _stored(
-        self, connection: Connection[Any], rule: Rule, machines: list[Machine], now: datetime
+        self,
+        connection: Connection[Any],
+        rule: Rule,
+        machines: list[Machine],
+        now: datetime,
+        waiting: Mapping[int, Unjudged],
     ) -> dict[int, list[Reading]]:
-        """Good readings within the rule's memory, by point and time."""
+        """Good readings within the rule's memory that the log is not still to bring, by point and time."""
         metric_ids = rule.metric_ids
         if not metric_ids or not machines:
             return {}
@@ -205,7 +215,9 @@ class RulesService(DatabaseService):
         point_ids = [machine.point.point_id for machine in machines]
         since = now - timedelta(seconds=memory_s)
         for point_id, time_us, metric_id, value in alerts.readings_of(connection, point_ids, metric_ids, since):
-            readings.setdefault(point_id, []).append(Reading(time_us, metric_id, value))
+            reading = Reading(time_us, metric_id, value)
+            if point_id not in waiting or not waiting[point_id].has(point_id, reading):
+                readings.setdefault(point_id, []).append(reading)
         connection.commit()
         return readings
 

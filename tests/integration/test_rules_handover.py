@@ -127,3 +127,30 @@ def test_points_that_come_and_go_are_watched_by_who_holds_them(
         )
         wait_for(lambda: database.execute(others).fetchone() == (0,), "alerts of points that are gone are closed")
         wait_for(lambda: database.execute(states).fetchone() == (1,), "and their states are gone")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_waits_in_the_log_is_told_also_of_points_that_are_judged_for_the_first_time(
+    database_url: str, database: psycopg.Connection, new_connection: Connect, reference: psycopg.Connection, late: bool
+) -> None:
+    """While no rules process runs, bins send for the first time, and their alerts come and go."""
+    points = found(database, bins(2 * BINS))
+    writer = ReadingWriter(new_connection())
+    first = Stream([points[f"bin-{n}"] for n in range(BINS)], ROUNDS, seed=1)
+    second = Stream([points[f"bin-{n}"] for n in range(BINS, 2 * BINS)], ROUNDS, seed=2)
+    if not late:
+        # As it is when devices send what they measure: a batch holds nothing that is older than the one before.
+        for stream in (first, second):
+            shift = 1800 * (ROUNDS + 10)
+            stream.rounds = [[(at + shift, *rest) for at, *rest in rows] for rows in stream.rounds]
+    for number in range(len(first.rounds)):
+        first.write(writer, number)
+    with running(database_url, "one"):
+        wait_for(lambda: lag(database, "rules").batches == 0, "all is judged")
+    for number in range(len(second.rounds)):
+        second.write(writer, number)
+    with running(database_url, "two"):
+        wait_for(lambda: lag(database, "rules").batches == 0, "all is judged")
+    expected = straight(database, reference, bins(2 * BINS))
+    assert sum(row[1] in {points[f"bin-{n}"] for n in range(BINS, 2 * BINS)} for row in expected) > BINS
+    assert alerts_in(database) == expected
