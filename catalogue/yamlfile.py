@@ -5,8 +5,10 @@ YAML 1.2 (ruamel.yaml) because in 1.1 the time `06:00` is the number 360 and the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -76,21 +78,60 @@ def validate(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        raise FileProblems(validation_problems(document, error)) from None
+        raise FileProblems(validation_problems(document, error, model=model)) from None
 
 
-def validation_problems(document: Document, error: ValidationError, prefix: Location = ()) -> list[Problem]:
+def validation_problems(
+    document: Document, error: ValidationError, prefix: Location = (), model: type[BaseModel] | None = None
+) -> list[Problem]:
     """Each mistake that pydantic found, as a sentence with its place in the file."""
     return [
-        document.problem(prefix + _in_file(item["loc"], document.data), _sentence(item))
-        for item in error.errors(include_url=False, include_context=True)
+        document.problem(prefix + location, message) for location, message in mistakes(error, document.data, model)
     ]
 
 
-def _sentence(item: Any) -> str:
+def mistakes(error: ValidationError, data: Any, model: type[BaseModel] | None = None) -> list[tuple[Location, str]]:
+    """(place in `data`, sentence) of each mistake that pydantic found; with `model`, near names of unknown keys."""
+    told = []
+    for item in error.errors(include_url=False, include_context=True):
+        location = _in_file(item["loc"], data)
+        known = _keys_at(model, location[:-1]) if model is not None and item["type"] == "extra_forbidden" else []
+        told.append((location, _sentence(item, known)))
+    return told
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` if one of the known names is near, or nothing."""
+    found = get_close_matches(name, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """Keys that the models at this place know."""
+    kinds = [model]
+    for step in location:
+        # A step that is no field is the place in a list or mapping of the same models.
+        fields = [
+            field.annotation
+            for kind in kinds
+            for name, field in kind.model_fields.items()
+            if step == (field.alias or name)
+        ]
+        kinds = [kind for annotation in fields for kind in _models(annotation)] or kinds
+    return [field.alias or name for kind in kinds for name, field in kind.model_fields.items()]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _sentence(item: Any, known: list[str]) -> str:
     match item["type"]:
         case "extra_forbidden":
-            return "is not a known key here; check the spelling or remove it"
+            meant = near(str(item["loc"][-1]), known)
+            return "is not a known key here" + (meant or "; check the spelling or remove it")
         case "missing":
             return "is missing"
     message = str(item["msg"]).removeprefix("Value error, ")

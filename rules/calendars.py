@@ -7,8 +7,12 @@ comes twice a window has both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,6 +20,7 @@ import holidays
 from pydantic import BeforeValidator, Field, model_validator
 
 from catalogue.inventory import TimeZone
+from catalogue.yamlfile import parse_yaml, read_yaml, validate
 from rules.conditions.base import Strict
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -53,17 +58,16 @@ def _minutes(value: Any) -> Any:
 
 
 def _month_day(value: Any) -> Any:
-    """`06-01` of every year → (6, 1)."""
+    """`06-01` of every year."""
     try:
         # Any leap year, for the 29th of February.
-        day = date.fromisoformat(f"2024-{value}")
+        return date.fromisoformat(f"2024-{value}").strftime("%m-%d")
     except (TypeError, ValueError):
         raise ValueError('must be a month and a day, for example "06-01"') from None
-    return (day.month, day.day)
 
 
 _Minutes = Annotated[int, BeforeValidator(_minutes)]
-_MonthDay = Annotated[tuple[int, int], BeforeValidator(_month_day)]
+_MonthDay = Annotated[str, BeforeValidator(_month_day)]
 
 
 class Window(Strict):
@@ -90,12 +94,47 @@ class Span(Strict):
 
     def holds(self, day: date) -> bool:
         """Whether this day is one of them."""
-        place = (day.month, day.day)
+        place = day.strftime("%m-%d")
         if self.begins <= self.ends:
             return self.begins <= place <= self.ends and self.year in (None, day.year)
         if place >= self.begins:
             return self.year in (None, day.year)
         return place <= self.ends and self.year in (None, day.year - 1)
+
+
+class SchoolTerms(Strict):
+    """A file of school holidays."""
+
+    version: Literal[1]
+    holidays: list[Span]
+
+
+@dataclass(frozen=True)
+class Local:
+    """What the hours of rules follow where they do not say it themselves."""
+
+    time_zone: str
+    school_holidays: Sequence[Span]
+
+    def completed(self, active: Any) -> Any:
+        """The part `active` of a rule as its file has it, with what it leaves out."""
+        if not isinstance(active, dict):
+            return active
+        given = {"time_zone": self.time_zone, **active}
+        if "school-holidays" in (given.get("except") or ()):
+            spans = [span.model_dump(by_alias=True, exclude_none=True) for span in self.school_holidays]
+            given = {"school_holidays": spans, **given}
+        return given
+
+
+def local_of(time_zone: str, school_terms: Path | None = None) -> Local:
+    """The city's time zone and school holidays; without a file, the usual ones. Raises `FileProblems`."""
+    if school_terms is not None:
+        document = read_yaml(school_terms)
+    else:
+        shipped = files("rules").joinpath("school_terms.yaml")
+        document = parse_yaml(shipped.read_text(encoding="utf-8"), "rules/school_terms.yaml")
+    return Local(time_zone, validate(document, SchoolTerms).holidays)
 
 
 class Active(Strict):

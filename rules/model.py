@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import string
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from catalogue.faults import fault_kinds
 from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
+from catalogue.yamlfile import mistakes
 from rules.calendars import Active
 from rules.conditions import Node
 from rules.conditions.absent import Absent
 from rules.conditions.base import Fold, Strict
 from rules.guarded import Guarded
 from rules.judge import Judge
+from rules.labelled import Reference, filled, number_of, references
 from rules.ladder import Ladder
 
 Severity = Literal["info", "warning", "critical"]
@@ -133,6 +144,42 @@ class Rule(Strict):
     may_tell: list[FaultId] = []
     tests: list[RuleTest] = []
 
+    _written: Any = PrivateAttr(default=None)
+    _references: tuple[Reference, ...] = PrivateAttr(default=())
+    _at: dict[tuple[str | None, ...], tuple[Rule, str]] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_defaults(cls, data: Any, handler: ModelWrapValidatorHandler[Rule]) -> Rule:
+        found = references(data)
+        rule = handler(filled(data, {one.place: one.default for one in found}) if found else data)
+        rule._written, rule._references = (data, tuple(found)) if found else (None, ())
+        return rule
+
+    def at(self, labels: Mapping[str, str]) -> tuple[Rule, str]:
+        """The rule with the numbers that a point's labels give, and what is wrong with them, or nothing."""
+        if not self._references:
+            return self, ""
+        key = tuple(labels.get(one.label) for one in self._references)
+        if key not in self._at:
+            self._at[key] = self._with_labels(labels)
+        return self._at[key]
+
+    def _with_labels(self, labels: Mapping[str, str]) -> tuple[Rule, str]:
+        values, wrong = {}, []
+        for one in self._references:
+            text = labels.get(one.label)
+            number = one.default if text is None else number_of(text)
+            if number is None:
+                wrong.append(f"its label {one.label} is {text!r}, which is no number: {one.default:g} holds")
+            values[one.place] = one.default if number is None else number
+        try:
+            return type(self).model_validate(filled(self._written, values)), "; ".join(wrong)
+        except ValidationError as error:
+            place, told = mistakes(error, self._written)[0]
+            where = ".".join(str(part) for part in place)
+            return self, f"its labels do not fit the rule: {where}: {told}: the rule's defaults hold"
+
     @model_validator(mode="after")
     def _when_or_levels(self) -> Rule:
         if (self.when is None) == (self.levels is None):
@@ -225,4 +272,6 @@ class Rule(Strict):
             "levels": {"__all__": {"title", "sentence", "advice"}},
         }
         judged = self.model_dump_json(by_alias=True, exclude=told, exclude_none=True)
+        if self._references:
+            judged += str([tuple(one) for one in self._references])
         return hashlib.sha256(f"{_STATE_FORMAT} {judged}".encode()).hexdigest()[:16]
