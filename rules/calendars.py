@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
 from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -20,8 +19,11 @@ import holidays
 from pydantic import BeforeValidator, Field, model_validator
 
 from catalogue.inventory import TimeZone
-from catalogue.yamlfile import parse_yaml, read_yaml, validate
+from catalogue.yamlfile import Document, parse_yaml, validate
 from rules.conditions.base import Strict
+
+#: Name of the file in a folder of rules that is the city's calendar.
+CALENDAR_FILE = "calendar.yaml"
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOUR_US = 3_600_000_000
@@ -102,11 +104,12 @@ class Span(Strict):
         return place <= self.ends and self.year in (None, day.year - 1)
 
 
-class SchoolTerms(Strict):
-    """A file of school holidays."""
+class Calendar(Strict):
+    """A file of the days that a city keeps."""
 
     version: Literal[1]
-    holidays: list[Span]
+    school_holidays: list[Span] | None = None
+    extra_holidays: list[Span] = []
 
 
 @dataclass(frozen=True)
@@ -115,26 +118,34 @@ class Local:
 
     time_zone: str
     school_holidays: Sequence[Span]
+    extra_holidays: Sequence[Span] = ()
 
     def completed(self, active: Any) -> Any:
         """The part `active` of a rule as its file has it, with what it leaves out."""
         if not isinstance(active, dict):
             return active
         given = {"time_zone": self.time_zone, **active}
-        if "school-holidays" in (given.get("except") or ()):
-            spans = [span.model_dump(by_alias=True, exclude_none=True) for span in self.school_holidays]
-            given = {"school_holidays": spans, **given}
+        excepted = given.get("except")
+        if isinstance(excepted, list):
+            if "school-holidays" in excepted:
+                given = {"school_holidays": [_as_written(span) for span in self.school_holidays], **given}
+            if "holidays" in excepted and self.extra_holidays:
+                given = {"extra_holidays": [_as_written(span) for span in self.extra_holidays], **given}
         return given
 
 
-def local_of(time_zone: str, school_terms: Path | None = None) -> Local:
-    """The city's time zone and school holidays; without a file, the usual ones. Raises `FileProblems`."""
-    if school_terms is not None:
-        document = read_yaml(school_terms)
-    else:
-        shipped = files("rules").joinpath("school_terms.yaml")
-        document = parse_yaml(shipped.read_text(encoding="utf-8"), "rules/school_terms.yaml")
-    return Local(time_zone, validate(document, SchoolTerms).holidays)
+def _as_written(span: Span) -> dict[str, Any]:
+    return span.model_dump(by_alias=True, exclude_none=True)
+
+
+def local_of(time_zone: str, own: Document | None = None) -> Local:
+    """The city's time zone, its school holidays and its own holidays by a calendar file; without one, or where it says
+    nothing, the school holidays are the usual ones. Raises `FileProblems`."""
+    text = files("rules").joinpath(CALENDAR_FILE).read_text(encoding="utf-8")
+    usual = validate(parse_yaml(text, f"rules/{CALENDAR_FILE}"), Calendar)
+    its = usual if own is None else validate(own, Calendar)
+    terms = usual.school_holidays if its.school_holidays is None else its.school_holidays
+    return Local(time_zone, terms or (), its.extra_holidays)
 
 
 class Active(Strict):
@@ -145,6 +156,7 @@ class Active(Strict):
     outside: Literal["hold", "resolve"] = "hold"
     time_zone: TimeZone = "Europe/Kyiv"
     school_holidays: list[Span] = []
+    extra_holidays: list[Span] = []
 
     @cached_property
     def hours(self) -> Hours:
@@ -189,7 +201,9 @@ class Hours:
     def _of_day(self, day: date) -> list[tuple[int, int]]:
         """The windows that begin on this day."""
         active = self._active
-        if "holidays" in active.excepted and day in public_holidays(day.year):
+        if "holidays" in active.excepted and (
+            day in public_holidays(day.year) or any(span.holds(day) for span in active.extra_holidays)
+        ):
             return []
         if "school-holidays" in active.excepted and any(span.holds(day) for span in active.school_holidays):
             return []

@@ -22,9 +22,7 @@ class Reference(NamedTuple):
 
 def references(data: Any) -> list[Reference]:
     """All that are well-formed in a rule as its file has it."""
-    return [
-        Reference(place, node["label"], node["default"]) for place, node in _labelled(data) if _well_formed(node)
-    ]
+    return [Reference(place, node["label"], node["default"]) for place, node in _labelled(data) if _well_formed(node)]
 
 
 def malformed(data: Any) -> list[tuple[Location, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +11,13 @@ from pydantic import ValidationError
 
 from catalogue.errors import FileProblems, Problem
 from catalogue.yamlfile import Document, mistakes, parse_yaml, read_yaml, validate
-from rules.calendars import Local, local_of
+from rules.calendars import CALENDAR_FILE, Local, local_of
 from rules.conditions.base import Strict
 from rules.labelled import malformed
 from rules.model import Rule
 from rules.templates import Expanded, Known, Template, expand, unknown_parameters
+
+TIME_ZONE = "Europe/Kyiv"
 
 
 class RuleFile(Strict):
@@ -25,9 +28,17 @@ class RuleFile(Strict):
     rules: list[dict[str, Any]] = []
 
 
-def load_documents(documents: list[Document], local: Local | None = None) -> list[Rule]:
+def load_documents(documents: Sequence[Document], local: Local | None = None) -> list[Rule]:
     """The rules of these files. Raises `FileProblems` with the mistakes of all of them."""
-    local = local or local_of("Europe/Kyiv")
+    rules, problems = collect(documents, local)
+    if problems:
+        raise FileProblems(problems)
+    return rules
+
+
+def collect(documents: Sequence[Document], local: Local | None = None) -> tuple[list[Rule], list[Problem]]:
+    """The rules that have no mistake, and the mistakes of the others."""
+    local = local or local_of(TIME_ZONE)
     problems: list[Problem] = []
     files_read: list[tuple[Document, RuleFile]] = []
     templates: dict[str, Known] = {}
@@ -40,8 +51,10 @@ def load_documents(documents: list[Document], local: Local | None = None) -> lis
         files_read.append((document, file))
         for name, template in file.templates.items():
             if name in templates:
-                told = f"the template {name!r} stands in {templates[name].document.name} too"
+                first = templates[name].document
+                told = f"the template {name!r} stands in {first.name}:{first.line_of(('templates', name))} too"
                 problems.append(document.problem(("templates", name), told))
+                continue
             templates[name] = Known(document, name, template)
             problems += unknown_parameters(templates[name])
     rules: list[Rule] = []
@@ -56,12 +69,12 @@ def load_documents(documents: list[Document], local: Local | None = None) -> lis
                 place = document.problem(("rules", index, "id"), told)
                 if rule_id in places:
                     problems.append(place)
+                    continue
                 places[rule_id] = f"{document.name}:{place.line}"
             if rule is not None:
                 rules.append(rule)
-    if problems:
-        raise FileProblems(list(dict.fromkeys(problems)))
-    return rules
+    # What is wrong in a template is wrong in every rule that uses it.
+    return rules, list(dict.fromkeys(problems))
 
 
 def _rule(
@@ -98,20 +111,46 @@ def shipped_rules(local: Local | None = None) -> list[Rule]:
     )
 
 
-def read_rules(paths: list[Path], local: Local | None = None) -> list[Rule]:
-    """The rules of files, or of all `*.yaml` in folders; a template of one of them is known to all."""
+def read_rules(paths: Sequence[Path], time_zone: str = TIME_ZONE) -> list[Rule]:
+    """The rules of files, or of all `*.yaml` in folders; a template of one of them is known to all. Raises
+    `FileProblems` with the mistakes of all of them."""
+    rules, problems = survey(paths, time_zone)
+    if problems:
+        raise FileProblems(problems)
+    return rules
+
+
+def survey(paths: Sequence[Path], time_zone: str = TIME_ZONE) -> tuple[list[Rule], list[Problem]]:
+    """As `read_rules`, but with what is well and what is wrong side by side. A `calendar.yaml` in one of the folders is
+    the city's calendar."""
     documents: list[Document] = []
+    calendars: list[Document] = []
+    problems: list[Problem] = []
     for path in paths:
-        documents += [read_yaml(file) for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
-    return load_documents(documents, local)
+        for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
+            try:
+                (calendars if file.name == CALENDAR_FILE else documents).append(read_yaml(file))
+            except FileProblems as error:
+                problems += error.problems
+    for document in calendars[1:]:
+        problems.append(document.problem((), f"there can be one calendar, and {calendars[0].name} is one too"))
+    try:
+        local = local_of(time_zone, calendars[0] if calendars else None)
+    except FileProblems as error:
+        problems += error.problems
+        local = local_of(time_zone)
+    rules, found = collect(documents, local)
+    return rules, problems + found
 
 
-def rules_in_force(own: Path | None, local: Local | None = None) -> list[Rule]:
-    """The shipped rules and the city's own; one of the city's with the same id replaces the shipped one. `local`: what
-    their hours follow; without it, Kyiv's time and the usual school holidays."""
-    rules = {rule.id: rule for rule in shipped_rules(local)}
+def rules_in_force(own: Path | None, time_zone: str = TIME_ZONE) -> list[Rule]:
+    """The shipped rules and the city's own in the folder `own`; one of the city's with the same id replaces the shipped
+    one. `time_zone` and the calendar of that folder are what their hours follow."""
+    if own is not None and not own.is_dir():
+        raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
+    calendar = own / CALENDAR_FILE if own is not None else None
+    its = read_yaml(calendar) if calendar is not None and calendar.exists() else None
+    rules = {rule.id: rule for rule in shipped_rules(local_of(time_zone, its))}
     if own is not None:
-        if not own.is_dir():
-            raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
-        rules |= {rule.id: rule for rule in read_rules([own], local)}
+        rules |= {rule.id: rule for rule in read_rules([own], time_zone)}
     return list(rules.values())

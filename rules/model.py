@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from catalogue.faults import fault_kinds
-from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
-from catalogue.yamlfile import mistakes
+from catalogue.inventory import Duration, Id
+from catalogue.yamlfile import mistakes, near
 from rules.calendars import Active
 from rules.conditions import Node
 from rules.conditions.absent import Absent
@@ -29,6 +29,7 @@ from rules.guarded import Guarded
 from rules.judge import Judge
 from rules.labelled import Reference, filled, number_of, references
 from rules.ladder import Ladder
+from rules.scope import Scope
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -61,7 +62,7 @@ Template = Annotated[str, Field(min_length=1), AfterValidator(_known_fields)]
 
 def _known_fault(kind: str) -> str:
     if kind not in fault_kinds():
-        raise ValueError(f"there is no fault {kind!r}; see `misto simulate faults`")
+        raise ValueError(f"there is no fault {kind!r}{near(kind, fault_kinds()) or '; see `misto simulate faults`'}")
     return kind
 
 
@@ -73,18 +74,6 @@ class Texts(Strict):
 
     en: Template
     uk: Template
-
-
-class Scope(Strict):
-    """Which points a rule watches; every given part must fit. `labels` are those of the point."""
-
-    kind: list[PointKind] = []
-    fraction: list[Fraction] = []
-    use: list[BuildingUse] = []
-    site: list[Id] = []
-    zone: list[Id] = []
-    contractor: list[Id] = []
-    labels: dict[str, str] = {}
 
 
 class RuleTest(Strict):
@@ -100,7 +89,7 @@ class RuleTest(Strict):
     interval: Duration = 1800.0
     readings: dict[str, str] = {}
     quiet_for: Duration | None = None
-    expect: list[dict[Literal["fires", "resolves"], str]]
+    expect: list[dict[Literal["fires", "raised", "lowered", "resolves"], str]]
 
 
 class Level(Strict):

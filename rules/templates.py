@@ -95,9 +95,10 @@ class Expanded:
                 return self.document.problem((*self.location, "use", "with", name), message)
         if self.known is None or not place or place[0] in self.own or place[0] not in self.known.template.rule:
             return self.document.problem((*self.location, *place), message)
-        used = f"{self.document.name}:{self.document.line_of(self.location)}"
-        place = ("templates", self.known.name, "rule", *place)
-        return self.known.document.problem(place, f"{message}; used by {used}")
+        if any(its[: len(place)] == place and its != place for its in self.filled):
+            # What is given here makes it so, another use may be right.
+            message = f"{message}; as used in {self.document.name}:{self.document.line_of(self.location)}"
+        return self.known.document.problem(("templates", self.known.name, "rule", *place), message)
 
 
 def expand(
@@ -127,7 +128,8 @@ def expand(
             told = f"the template {known.name!r} needs its parameter {name!r}, {_MUST_BE[params[name].type]}"
             problems.append(document.problem((*here, "with"), told))
         elif not params[name].fits(value):
-            told = f"must be {_MUST_BE[params[name].type]} (it is {value!r})"
+            meant = near(value, metrics()) if params[name].type == "metric" and isinstance(value, str) else ""
+            told = f"must be {_MUST_BE[params[name].type]} (it is {value!r}){meant}"
             problems.append(document.problem((*here, "with", name), told))
     expanded = Expanded(document, location, None, known, {}, frozenset(use.given), frozenset(own))
     body = {key: value for key, value in known.template.rule.items() if key not in own}

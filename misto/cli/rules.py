@@ -43,7 +43,7 @@ def run() -> None:
     """Judge readings and raise alerts until stopped."""
     settings = Settings()
     set_up_logging(settings.log_level)
-    rules = rules_in_force(settings.rules_dir)
+    rules = rules_in_force(settings.rules_dir, settings.time_zone)
     stop = stop_on_signals()
     worker = settings.rules_worker or f"{socket.gethostname()}:{os.getpid()}"
     config = RulesConfig(settings.database_url, rules, settings.time_zone, worker, judge_history=settings.judge_history)
@@ -59,7 +59,8 @@ def check(
     ] = None,
 ) -> None:
     """Check rule files and run their own tests."""
-    rules = read_rules(paths) if paths else rules_in_force(Settings().rules_dir)
+    settings = Settings()
+    rules = read_rules(paths, settings.time_zone) if paths else rules_in_force(settings.rules_dir, settings.time_zone)
     told = [failure for rule in rules for failure in failures(rule)]
     for failure in told:
         print(failure)
@@ -71,7 +72,8 @@ def check(
 
 def list_rules() -> None:
     """List the rules in force."""
-    for rule in rules_in_force(Settings().rules_dir):
+    settings = Settings()
+    for rule in rules_in_force(settings.rules_dir, settings.time_zone):
         severity = rule.steps[-1].severity
         print(f"{rule.id:<24} {severity:<9} {_kinds(rule):<22} {rule.source}")
 
@@ -90,7 +92,7 @@ def backtest_command(
     from_us, to_us = (_moment_us(text, now, zone) for text in (since, until))
     if from_us >= to_us:
         raise RulesError(f"--from {since} is not before --to {until}")
-    rules = read_rules(paths) if paths else rules_in_force(settings.rules_dir)
+    rules = read_rules(paths, settings.time_zone) if paths else rules_in_force(settings.rules_dir, settings.time_zone)
     _known("rule", rule or [], [each.id for each in rules])
     rules = [each for each in rules if not rule or each.id in rule]
     counts: Counter[str] = Counter()
@@ -133,4 +135,4 @@ def _local(us: int, zone: ZoneInfo) -> str:
 
 
 def _kinds(rule: Rule) -> str:
-    return ", ".join(rule.scope.kind) or "every point"
+    return ", ".join(rule.scope.kind.words()) or "every point"
