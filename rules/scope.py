@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from pydantic import Field, model_serializer, model_validator
 
@@ -11,19 +11,18 @@ from catalogue.inventory import BuildingUse, Fraction, Id, PointKind
 from rules.conditions.base import Strict
 from store.alerts import PointInfo
 
-Word = TypeVar("Word", bound=str)
 #: In place of a word: any word at all.
 ANY = "*"
 
 
-class Choice(Strict, Generic[Word]):
+class Choice(Strict):
     """What a point must be: one of `only` (with `present` anything), and none of `excluded` (with `absent` nothing).
 
     In a file: `paper`, `[paper, glass]`, `"*"`, and after `not` the same.
     """
 
-    only: tuple[Word, ...] = ()
-    excluded: tuple[Word, ...] = Field(default=(), alias="not")
+    only: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = Field(default=(), alias="not")
     present: bool = False
     absent: bool = False
 
@@ -67,21 +66,49 @@ def _listed(words: Any) -> list[Any]:
     return words if isinstance(words, list) else [words]
 
 
+class Kinds(Choice):
+    """Of point."""
+
+    only: tuple[PointKind, ...] = ()
+    excluded: tuple[PointKind, ...] = Field(default=(), alias="not")
+
+
+class Fractions(Choice):
+    """Of waste."""
+
+    only: tuple[Fraction, ...] = ()
+    excluded: tuple[Fraction, ...] = Field(default=(), alias="not")
+
+
+class Uses(Choice):
+    """Of a building."""
+
+    only: tuple[BuildingUse, ...] = ()
+    excluded: tuple[BuildingUse, ...] = Field(default=(), alias="not")
+
+
+class Ids(Choice):
+    """Of the inventory."""
+
+    only: tuple[Id, ...] = ()
+    excluded: tuple[Id, ...] = Field(default=(), alias="not")
+
+
 class Scope(Strict):
     """Which points a rule watches; every given part must fit. `labels` are those of the point, and those of its site
     that the point has not itself."""
 
-    kind: Choice[PointKind] = Choice[PointKind].model_construct()
-    fraction: Choice[Fraction] = Choice[Fraction].model_construct()
-    use: Choice[BuildingUse] = Choice[BuildingUse].model_construct()
-    site: Choice[Id] = Choice[Id].model_construct()
-    zone: Choice[Id] = Choice[Id].model_construct()
-    contractor: Choice[Id] = Choice[Id].model_construct()
-    labels: dict[str, Choice[str]] = {}
+    kind: Kinds = Kinds.model_construct()
+    fraction: Fractions = Fractions.model_construct()
+    use: Uses = Uses.model_construct()
+    site: Ids = Ids.model_construct()
+    zone: Ids = Ids.model_construct()
+    contractor: Ids = Ids.model_construct()
+    labels: dict[str, Choice] = {}
 
-    def parts(self, point: PointInfo) -> Iterator[tuple[str, Choice[Any], str | None]]:
+    def parts(self, point: PointInfo) -> Iterator[tuple[str, Choice, str | None]]:
         """(name, what is asked for, what the point is) of each part that asks for something."""
-        parts: tuple[tuple[str, Choice[Any], str | None], ...] = (
+        parts: tuple[tuple[str, Choice, str | None], ...] = (
             ("kind", self.kind, point.kind),
             ("fraction", self.fraction, point.fraction),
             ("use", self.use, point.use),

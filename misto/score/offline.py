@@ -185,6 +185,7 @@ def point_info(meter: Meter) -> PointInfo:
     return PointInfo(
         point_id=0, code=point.id, kind=point.kind, interval_s=point.interval, fraction=point.fraction,
         labels={**site.labels, **point.labels}, name_en=name.en, name_uk=name.uk, site_id=site.id,
-        site_name_en=site.name.en, site_name_uk=site.name.uk, address_en=None, address_uk=None, use=site.use, zone_id=site.zone,
+        site_name_en=site.name.en, site_name_uk=site.name.uk, address_en=None,
+        address_uk=None, use=site.use, zone_id=site.zone,
         contractor_id=point.contractor, contractor_name_en=None, contractor_name_uk=None,
     )  # fmt: skip

@@ -269,6 +269,7 @@ def test_texts_and_ids_are_checked() -> None:
     with pytest.raises(FileProblems) as caught:
         load_documents([parse_yaml(good + second, "test.yaml")])
     assert [str(problem) for problem in caught.value.problems] == [
+        "test.yaml:10: rules[1].id: the rule 'one' stands in test.yaml:3 too",
         "test.yaml:11: rules[1].title.uk: is missing",
         "test.yaml:12: rules[1].sentence.en: has no field {place}; there are address, contractor, fraction, hours,"
         " limit, point, since, site, value (it is '{place}')",
