@@ -5,12 +5,16 @@ YAML 1.2 (ruamel.yaml) because in 1.1 the time `06:00` is the number 360 and the
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from catalogue.errors import FileProblems, Problem
@@ -55,6 +59,9 @@ def parse_yaml(text: str, name: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
+        twice = re.match('found duplicate key "([^"]*)"', str(error.problem))
+        if isinstance(error, DuplicateKeyError) and twice:
+            raise FileProblems([Problem(name, line, twice[1], "stands twice here; remove one of them")]) from None
         raise FileProblems([Problem(name, line, "", " ".join(str(error.problem or error.context).split()))]) from None
     except YAMLError as error:
         raise FileProblems([Problem(name, None, "", str(error))]) from None
@@ -76,32 +83,82 @@ def validate(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        raise FileProblems(validation_problems(document, error)) from None
+        raise FileProblems(validation_problems(document, error, model=model)) from None
 
 
-def validation_problems(document: Document, error: ValidationError, prefix: Location = ()) -> list[Problem]:
+def validation_problems(
+    document: Document, error: ValidationError, prefix: Location = (), model: type[BaseModel] | None = None
+) -> list[Problem]:
     """Each mistake that pydantic found, as a sentence with its place in the file."""
-    return [
-        document.problem(prefix + _in_file(item["loc"], document.data), _sentence(item))
-        for item in error.errors(include_url=False, include_context=True)
-    ]
+    return [document.problem(prefix + location, message) for location, message in mistakes(error, document.data, model)]
 
 
-def _sentence(item: Any) -> str:
+def mistakes(error: ValidationError, data: Any, model: type[BaseModel] | None = None) -> list[tuple[Location, str]]:
+    """(place in `data`, sentence) of each mistake that pydantic found; with `model`, near names of unknown keys."""
+    told = []
+    for item in error.errors(include_url=False, include_context=True):
+        location = _in_file(item["loc"], data)
+        known = _keys_at(model, location[:-1]) if model is not None and item["type"] == "extra_forbidden" else []
+        told.append((location, _sentence(item, known)))
+    return told
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` if one of the known names is near, or nothing."""
+    found = get_close_matches(name, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """Keys that the models at this place know."""
+    kinds = [model]
+    for step in location:
+        # A step that is no field is the place in a list or mapping of the same models.
+        fields = [
+            field.annotation
+            for kind in kinds
+            for name, field in kind.model_fields.items()
+            if step == (field.alias or name)
+        ]
+        kinds = [kind for annotation in fields for kind in _models(annotation)] or kinds
+    return [field.alias or name for kind in kinds for name, field in kind.model_fields.items()]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _sentence(item: Any, known: list[str]) -> str:
+    given, context, meant = item.get("input"), item.get("ctx", {}), ""
     match item["type"]:
         case "extra_forbidden":
-            return "is not a known key here; check the spelling or remove it"
+            meant = near(str(item["loc"][-1]), known)
+            return "is not a known key here" + (meant or "; check the spelling or remove it")
         case "missing":
             return "is missing"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    given = item.get("input")
-    if isinstance(given, str | int | float | bool) and repr(given) not in message:
-        return f"{message} (it is {given!r})"
-    return message
+        case "model_type" | "model_attributes_type" | "dict_type":
+            message = "must be keys with their values"
+        case "list_type":
+            message = "must be a list"
+        case "too_short":
+            least, there = context["min_length"], context["actual_length"]
+            return f"needs {least} or more; {'it is empty' if there == 0 else f'there is only {there}'}"
+        case "literal_error":
+            message = item["msg"]
+            meant = near(given, re.findall(r"'([^']*)'", context["expected"])) if isinstance(given, str) else ""
+        case _:
+            message = str(item["msg"]).removeprefix("Value error, ")
+    # A number such as 6 is not told by a message that says "06:00".
+    is_plain = isinstance(given, str | int | float | bool)
+    if is_plain and not re.search(rf"(?<!\w){re.escape(repr(given))}(?!\w)", message):
+        return f"{message} (it is {given!r}){meant}"
+    return message + meant
 
 
 def _in_file(location: Location, data: Any) -> Location:
-    """Drop the steps that pydantic adds for unions and aliases and that the file does not have."""
+    """Drop the steps that pydantic adds for unions, aliases, keys and single words, and that the file does not have."""
     steps: list[int | str] = []
     node = data
     for step in location[:-1]:
@@ -112,7 +169,9 @@ def _in_file(location: Location, data: Any) -> Location:
         else:
             continue
         steps.append(step)
-    return (*steps, *location[-1:])
+    last = location[-1:]
+    added = last == ("[key]",) or (last and isinstance(last[0], int) and isinstance(node, str))
+    return tuple(steps) if added else (*steps, *last)
 
 
 def _dotted(location: Location) -> str:

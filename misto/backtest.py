@@ -36,7 +36,7 @@ def backtest(
     for point in load_points(connection):
         if points and point.code not in points:
             continue
-        its = [rule for rule in rules if in_scope(rule.scope, point)]
+        its = [rule.at(point.labels)[0] for rule in rules if in_scope(rule.scope, point)]
         if not its:
             continue
         memory = timedelta(seconds=max(rule.memory_s(point.interval_s) for rule in its))

@@ -7,8 +7,11 @@ comes twice a window has both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,7 +19,11 @@ import holidays
 from pydantic import BeforeValidator, Field, model_validator
 
 from catalogue.inventory import TimeZone
+from catalogue.yamlfile import Document, parse_yaml, validate
 from rules.conditions.base import Strict
+
+#: Name of the file in a folder of rules that is the city's calendar.
+CALENDAR_FILE = "calendar.yaml"
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOUR_US = 3_600_000_000
@@ -53,17 +60,16 @@ def _minutes(value: Any) -> Any:
 
 
 def _month_day(value: Any) -> Any:
-    """`06-01` of every year → (6, 1)."""
+    """`06-01` of every year."""
     try:
         # Any leap year, for the 29th of February.
-        day = date.fromisoformat(f"2024-{value}")
+        return date.fromisoformat(f"2024-{value}").strftime("%m-%d")
     except (TypeError, ValueError):
         raise ValueError('must be a month and a day, for example "06-01"') from None
-    return (day.month, day.day)
 
 
 _Minutes = Annotated[int, BeforeValidator(_minutes)]
-_MonthDay = Annotated[tuple[int, int], BeforeValidator(_month_day)]
+_MonthDay = Annotated[str, BeforeValidator(_month_day)]
 
 
 class Window(Strict):
@@ -90,12 +96,56 @@ class Span(Strict):
 
     def holds(self, day: date) -> bool:
         """Whether this day is one of them."""
-        place = (day.month, day.day)
+        place = day.strftime("%m-%d")
         if self.begins <= self.ends:
             return self.begins <= place <= self.ends and self.year in (None, day.year)
         if place >= self.begins:
             return self.year in (None, day.year)
         return place <= self.ends and self.year in (None, day.year - 1)
+
+
+class Calendar(Strict):
+    """A file of the days that a city keeps."""
+
+    version: Literal[1]
+    school_holidays: list[Span] | None = None
+    extra_holidays: list[Span] = []
+
+
+@dataclass(frozen=True)
+class Local:
+    """What the hours of rules follow where they do not say it themselves."""
+
+    time_zone: str
+    school_holidays: Sequence[Span]
+    extra_holidays: Sequence[Span] = ()
+
+    def completed(self, active: Any) -> Any:
+        """The part `active` of a rule as its file has it, with what it leaves out."""
+        if not isinstance(active, dict):
+            return active
+        given = {"time_zone": self.time_zone, **active}
+        excepted = given.get("except")
+        if isinstance(excepted, list):
+            if "school-holidays" in excepted:
+                given = {"school_holidays": [_as_written(span) for span in self.school_holidays], **given}
+            if "holidays" in excepted and self.extra_holidays:
+                given = {"extra_holidays": [_as_written(span) for span in self.extra_holidays], **given}
+        return given
+
+
+def _as_written(span: Span) -> dict[str, Any]:
+    return span.model_dump(by_alias=True, exclude_none=True)
+
+
+def local_of(time_zone: str, own: Document | None = None) -> Local:
+    """The city's time zone, its school holidays and its own holidays by a calendar file; without one, or where it says
+    nothing, the school holidays are the usual ones. Raises `FileProblems`."""
+    text = files("rules").joinpath(CALENDAR_FILE).read_text(encoding="utf-8")
+    usual = validate(parse_yaml(text, f"rules/{CALENDAR_FILE}"), Calendar)
+    its = usual if own is None else validate(own, Calendar)
+    terms = usual.school_holidays if its.school_holidays is None else its.school_holidays
+    return Local(time_zone, terms or (), its.extra_holidays)
 
 
 class Active(Strict):
@@ -106,6 +156,7 @@ class Active(Strict):
     outside: Literal["hold", "resolve"] = "hold"
     time_zone: TimeZone = "Europe/Kyiv"
     school_holidays: list[Span] = []
+    extra_holidays: list[Span] = []
 
     @cached_property
     def hours(self) -> Hours:
@@ -150,7 +201,9 @@ class Hours:
     def _of_day(self, day: date) -> list[tuple[int, int]]:
         """The windows that begin on this day."""
         active = self._active
-        if "holidays" in active.excepted and day in public_holidays(day.year):
+        if "holidays" in active.excepted and (
+            day in public_holidays(day.year) or any(span.holds(day) for span in active.extra_holidays)
+        ):
             return []
         if "school-holidays" in active.excepted and any(span.holds(day) for span in active.school_holidays):
             return []

@@ -10,7 +10,8 @@ import numpy as np
 
 from catalogue.metrics import Quality
 from rules import state_json
-from rules.model import Rule, Scope
+from rules.model import Rule
+from rules.scope import Scope
 from rules.step import KeyState, Reading, Seen, Tick, Transition, initial, step
 from store.alerts import PointInfo
 from store.reading_log import LogBatch
@@ -52,7 +53,7 @@ class Engine:
     def __init__(self, rules: Sequence[Rule], *, judge_history: bool = False) -> None:
         self.rules = {rule.id: rule for rule in rules}
         #: One for all machines that know nothing yet: there may be millions.
-        self._initial = {rule.id: initial(rule) for rule in rules}
+        self._initial = {rule.hash: initial(rule) for rule in rules}
         self.history = 0
         self._judge_history = judge_history
         self._imported: dict[Key, Machine] = {}
@@ -65,6 +66,7 @@ class Engine:
         self._silence: list[Machine] = []
         watched = {metric_id for rule in rules for metric_id in rule.metric_ids}
         self._watched = np.array(sorted(watched), np.int16)
+        self._wrong_labels: list[str] = []
         self._points: dict[int, PointInfo] = {}
         #: Pairs of rule and point that the last `set_points` no longer watches.
         self.lost: set[Key] = set()
@@ -110,16 +112,21 @@ class Engine:
     ) -> list[Machine]:
         """Machines for a point; returns those that begin anew."""
         anew: list[Machine] = []
-        for rule in self.rules.values():
-            if not in_scope(rule.scope, point):
+        for whole in self.rules.values():
+            if not in_scope(whole.scope, point):
                 continue
+            rule, wrong = whole.at(point.labels)
+            if wrong:
+                self._wrong_labels.append(f"rule {rule.id} at the point {point.code}: {wrong}")
             key = (rule.id, point.point_id)
-            if key in old:
+            if key in old and old[key].rule.hash == rule.hash:
                 machine = Machine(rule, point, old[key].state)
             elif key in saved and saved[key][0] == rule.hash:
                 machine = Machine(rule, point, state_json.load(rule, point.interval_s, saved[key][1]))
             else:
-                machine = Machine(rule, point, self._initial[rule.id])
+                if rule.hash not in self._initial:
+                    self._initial[rule.hash] = initial(rule)
+                machine = Machine(rule, point, self._initial[rule.hash])
                 anew.append(machine)
             machine.late_counted = machine.state.late_unjudged
             machine.memory_us = round(rule.memory_s(point.interval_s) * 1e6)
@@ -133,6 +140,11 @@ class Engine:
             for metric_id in rule.metric_ids:
                 self._by_reading.setdefault((point.point_id, metric_id), []).append(machine)
         return anew
+
+    def take_wrong_labels(self) -> list[str]:
+        """Sentences about labels that do not fit the rules that want their numbers, once."""
+        told, self._wrong_labels = self._wrong_labels, []
+        return told
 
     def replace_state(self, machine: Machine, state: KeyState) -> None:
         """Give a machine a state that was worked out elsewhere."""
@@ -244,20 +256,6 @@ def in_scope(scope: Scope, point: PointInfo) -> bool:
     return scope_mismatch(scope, point) is None
 
 
-def scope_mismatch(scope: Scope, point: PointInfo) -> tuple[str, Sequence[str], str | None] | None:
+def scope_mismatch(scope: Scope, point: PointInfo) -> tuple[str, Choice, str | None] | None:
     """The first part of the scope that does not fit: its name, what it asks for, and the point's own."""
-    parts: tuple[tuple[str, Sequence[str], str | None], ...] = (
-        ("kind", scope.kind, point.kind),
-        ("fraction", scope.fraction, point.fraction),
-        ("use", scope.use, point.use),
-        ("site", scope.site, point.site_id),
-        ("zone", scope.zone, point.zone_id),
-        ("contractor", scope.contractor, point.contractor_id),
-    )
-    for part, wanted, own in parts:
-        if wanted and own not in wanted:
-            return part, wanted, own
-    for name, value in scope.labels.items():
-        if point.labels.get(name) != value:
-            return "labels", [f"{name} = {value}"], point.labels.get(name)
-    return None
+    return next((part for part in scope.parts(point) if not part[1].fits(part[2])), None)

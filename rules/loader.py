@@ -2,54 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from catalogue.errors import FileProblems, Problem
-from catalogue.yamlfile import Document, parse_yaml, read_yaml, validate
+from catalogue.yamlfile import Document, mistakes, parse_yaml, read_yaml, validate
+from rules.calendars import CALENDAR_FILE, Local, local_of
 from rules.conditions.base import Strict
+from rules.labelled import malformed
 from rules.model import Rule
+from rules.templates import Expanded, Known, Template, expand, unknown_parameters
+
+TIME_ZONE = "Europe/Kyiv"
 
 
 class RuleFile(Strict):
-    """The content of a rule file."""
+    """The content of a rule file; its rules are checked once their templates are known."""
 
     version: Literal[1]
-    rules: list[Rule]
+    templates: dict[str, Template] = {}
+    rules: list[dict[str, Any]] = []
 
 
-def load_documents(documents: list[Document]) -> list[Rule]:
+def load_documents(documents: Sequence[Document], local: Local | None = None) -> list[Rule]:
     """The rules of these files. Raises `FileProblems` with the mistakes of all of them."""
-    rules, problems = collect(documents)
+    rules, problems = collect(documents, local)
     if problems:
         raise FileProblems(problems)
     return rules
 
 
-def collect(documents: list[Document]) -> tuple[list[Rule], list[Problem]]:
-    """The rules of those files that have no mistake, and the mistakes of the others."""
+def collect(documents: Sequence[Document], local: Local | None = None) -> tuple[list[Rule], list[Problem]]:
+    """The rules that have no mistake, and the mistakes of the others."""
+    local = local or local_of(TIME_ZONE)
     problems: list[Problem] = []
-    rules: list[Rule] = []
-    places: dict[str, str] = {}
+    files_read: list[tuple[Document, RuleFile]] = []
+    templates: dict[str, Known] = {}
     for document in documents:
         try:
             file = validate(document, RuleFile)
         except FileProblems as error:
             problems += error.problems
             continue
-        for index, rule in enumerate(file.rules):
-            place = document.problem(
-                ("rules", index, "id"), f"the rule {rule.id!r} stands in {places.get(rule.id)} too"
-            )
-            if rule.id in places:
-                problems.append(place)
-            places[rule.id] = f"{document.name}:{place.line}"
-            rules.append(rule)
-    return rules, problems
+        files_read.append((document, file))
+        for name, template in file.templates.items():
+            if name in templates:
+                first = templates[name].document
+                told = f"the template {name!r} stands in {first.name}:{first.line_of(('templates', name))} too"
+                problems.append(document.problem(("templates", name), told))
+                continue
+            templates[name] = Known(document, name, template)
+            problems += unknown_parameters(templates[name])
+    rules: list[Rule] = []
+    places: dict[str, str] = {}
+    for document, file in files_read:
+        for index, data in enumerate(file.rules):
+            rule, found = _rule(document, index, data, templates, local)
+            problems += found
+            rule_id = data.get("id")
+            if isinstance(rule_id, str):
+                told = f"the rule {rule_id!r} stands in {places.get(rule_id)} too"
+                place = document.problem(("rules", index, "id"), told)
+                if rule_id in places:
+                    problems.append(place)
+                    continue
+                places[rule_id] = f"{document.name}:{place.line}"
+            if rule is not None:
+                rules.append(rule)
+    # What is wrong in a template is wrong in every rule that uses it.
+    return rules, list(dict.fromkeys(problems))
 
 
-def shipped_rules() -> list[Rule]:
+def _rule(
+    document: Document, index: int, data: dict[str, Any], templates: dict[str, Known], local: Local
+) -> tuple[Rule | None, list[Problem]]:
+    """A rule of a file, or what is wrong with it."""
+    written = Expanded(document, ("rules", index), data)
+    if "use" in data:
+        written, problems = expand(document, ("rules", index), data, templates)
+        if problems:
+            return None, problems
+    found = malformed(written.data)
+    if found:
+        return None, [written.problem(place, told) for place, told in found]
+    whole = {**written.data}
+    if "active" in whole:
+        whole["active"] = local.completed(whole["active"])
+    try:
+        return Rule.model_validate(whole), []
+    except ValidationError as error:
+        return None, [written.problem(place, told) for place, told in mistakes(error, whole, Rule)]
+
+
+def shipped_rules(local: Local | None = None) -> list[Rule]:
     """The rules that come with Misto."""
     entries = sorted(files("rules").joinpath("packs").iterdir(), key=lambda entry: entry.name)
     return load_documents(
@@ -57,37 +106,51 @@ def shipped_rules() -> list[Rule]:
             parse_yaml(entry.read_text(encoding="utf-8"), f"rules/packs/{entry.name}")
             for entry in entries
             if entry.name.endswith(".yaml")
-        ]
+        ],
+        local,
     )
 
 
-def read_rules(paths: list[Path]) -> list[Rule]:
-    """The rules of files, or of all `*.yaml` in folders. Raises `FileProblems` with the mistakes of all of them."""
-    rules, problems = survey(paths)
+def read_rules(paths: Sequence[Path], time_zone: str = TIME_ZONE) -> list[Rule]:
+    """The rules of files, or of all `*.yaml` in folders; a template of one of them is known to all. Raises
+    `FileProblems` with the mistakes of all of them."""
+    rules, problems = survey(paths, time_zone)
     if problems:
         raise FileProblems(problems)
     return rules
 
 
-def survey(paths: list[Path]) -> tuple[list[Rule], list[Problem]]:
-    """As `read_rules`, but with what is well and what is wrong side by side."""
+def survey(paths: Sequence[Path], time_zone: str = TIME_ZONE) -> tuple[list[Rule], list[Problem]]:
+    """As `read_rules`, but with what is well and what is wrong side by side. A `calendar.yaml` in one of the folders is
+    the city's calendar."""
     documents: list[Document] = []
-    unreadable: list[Problem] = []
+    calendars: list[Document] = []
+    problems: list[Problem] = []
     for path in paths:
         for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
             try:
-                documents.append(read_yaml(file))
+                (calendars if file.name == CALENDAR_FILE else documents).append(read_yaml(file))
             except FileProblems as error:
-                unreadable += error.problems
-    rules, problems = collect(documents)
-    return rules, unreadable + problems
+                problems += error.problems
+    for document in calendars[1:]:
+        problems.append(document.problem((), f"there can be one calendar, and {calendars[0].name} is one too"))
+    try:
+        local = local_of(time_zone, calendars[0] if calendars else None)
+    except FileProblems as error:
+        problems += error.problems
+        local = local_of(time_zone)
+    rules, found = collect(documents, local)
+    return rules, problems + found
 
 
-def rules_in_force(own: Path | None) -> list[Rule]:
-    """The shipped rules and the city's own; one of the city's with the same id replaces the shipped one."""
-    rules = {rule.id: rule for rule in shipped_rules()}
+def rules_in_force(own: Path | None, time_zone: str = TIME_ZONE) -> list[Rule]:
+    """The shipped rules and the city's own in the folder `own`; one of the city's with the same id replaces the shipped
+    one. `time_zone` and the calendar of that folder are what their hours follow."""
+    if own is not None and not own.is_dir():
+        raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
+    calendar = own / CALENDAR_FILE if own is not None else None
+    its = read_yaml(calendar) if calendar is not None and calendar.exists() else None
+    rules = {rule.id: rule for rule in shipped_rules(local_of(time_zone, its))}
     if own is not None:
-        if not own.is_dir():
-            raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
-        rules |= {rule.id: rule for rule in read_rules([own])}
+        rules |= {rule.id: rule for rule in read_rules([own], time_zone)}
     return list(rules.values())

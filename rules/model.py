@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import string
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from catalogue.faults import fault_kinds
-from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
+from catalogue.inventory import Duration, Id
+from catalogue.yamlfile import mistakes, near
 from rules.calendars import Active
 from rules.conditions import Node
 from rules.conditions.absent import Absent
 from rules.conditions.base import Fold, Strict
 from rules.guarded import Guarded
 from rules.judge import Judge
+from rules.labelled import Reference, filled, number_of, references
 from rules.ladder import Ladder
+from rules.scope import Scope
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -50,7 +62,7 @@ Template = Annotated[str, Field(min_length=1), AfterValidator(_known_fields)]
 
 def _known_fault(kind: str) -> str:
     if kind not in fault_kinds():
-        raise ValueError(f"there is no fault {kind!r}; see `misto simulate faults`")
+        raise ValueError(f"there is no fault {kind!r}{near(kind, fault_kinds()) or '; see `misto simulate faults`'}")
     return kind
 
 
@@ -62,18 +74,6 @@ class Texts(Strict):
 
     en: Template
     uk: Template
-
-
-class Scope(Strict):
-    """Which points a rule watches; every given part must fit. `labels` are those of the point."""
-
-    kind: list[PointKind] = []
-    fraction: list[Fraction] = []
-    use: list[BuildingUse] = []
-    site: list[Id] = []
-    zone: list[Id] = []
-    contractor: list[Id] = []
-    labels: dict[str, str] = {}
 
 
 class Moment(Strict):
@@ -108,7 +108,7 @@ class RuleTest(Strict):
     interval: Duration = 1800.0
     readings: dict[str, str] = {}
     quiet_for: Duration | None = None
-    expect: list[dict[Literal["fires", "resolves"], str]]
+    expect: list[dict[Literal["fires", "raised", "lowered", "resolves"], str]]
     timeline: list[Moment] | None = None
 
 
@@ -152,6 +152,42 @@ class Rule(Strict):
     detects: list[FaultId] = []
     may_tell: list[FaultId] = []
     tests: list[RuleTest] = []
+
+    _written: Any = PrivateAttr(default=None)
+    _references: tuple[Reference, ...] = PrivateAttr(default=())
+    _at: dict[tuple[str | None, ...], tuple[Rule, str]] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_defaults(cls, data: Any, handler: ModelWrapValidatorHandler[Rule]) -> Rule:
+        found = references(data)
+        rule = handler(filled(data, {one.place: one.default for one in found}) if found else data)
+        rule._written, rule._references = (data, tuple(found)) if found else (None, ())
+        return rule
+
+    def at(self, labels: Mapping[str, str]) -> tuple[Rule, str]:
+        """The rule with the numbers that a point's labels give, and what is wrong with them, or nothing."""
+        if not self._references:
+            return self, ""
+        key = tuple(labels.get(one.label) for one in self._references)
+        if key not in self._at:
+            self._at[key] = self._with_labels(labels)
+        return self._at[key]
+
+    def _with_labels(self, labels: Mapping[str, str]) -> tuple[Rule, str]:
+        values, wrong = {}, []
+        for one in self._references:
+            text = labels.get(one.label)
+            number = one.default if text is None else number_of(text)
+            if number is None:
+                wrong.append(f"its label {one.label} is {text!r}, which is no number: {one.default:g} holds")
+            values[one.place] = one.default if number is None else number
+        try:
+            return type(self).model_validate(filled(self._written, values)), "; ".join(wrong)
+        except ValidationError as error:
+            place, told = mistakes(error, self._written)[0]
+            where = ".".join(str(part) for part in place)
+            return self, f"its labels do not fit the rule: {where}: {told}: the rule's defaults hold"
 
     @model_validator(mode="after")
     def _when_or_levels(self) -> Rule:
@@ -245,4 +281,6 @@ class Rule(Strict):
             "levels": {"__all__": {"title", "sentence", "advice"}},
         }
         judged = self.model_dump_json(by_alias=True, exclude=told, exclude_none=True)
+        if self._references:
+            judged += str([tuple(one) for one in self._references])
         return hashlib.sha256(f"{_STATE_FORMAT} {judged}".encode()).hexdigest()[:16]

@@ -150,6 +150,8 @@ class RulesService(DatabaseService):
             closed = alerts.drop_unwatched(connection, partitions, watched)
         if closed:
             self._log.info("%d open alerts closed, for their points are no longer watched", closed)
+        for sentence in self._engine.take_wrong_labels():
+            self._log.warning("%s", sentence)
         for decided in self._begin_anew(connection, anew):
             self._write(connection, decided, self._tokens(partitions))
         metrics.KEYS.set(len(self._engine.machines))
@@ -179,15 +181,15 @@ class RulesService(DatabaseService):
         places = unjudged(connection, self._held, theirs) if theirs and not imported else {}
         waiting = {point_id: places[begun[point_id]] for point_id in theirs} if places else {}
         for rule_id, its in by_rule.items():
-            rule = self._engine.rules[rule_id]
             for start in range(0, len(its), _POINTS_AT_ONCE):
                 chunk = its[start : start + _POINTS_AT_ONCE]
                 known = [one for one in chunk if one.point.point_id in begun]
-                readings = self._stored(connection, rule, known, now, waiting)
+                readings = self._stored(connection, known, now, waiting)
                 decided: list[Decided] = []
                 for machine in chunk:
+                    rule = machine.rule
                     point_id, interval_s = machine.point.point_id, machine.point.interval_s
-                    its_open = _open(machine.rule, opened.get((rule_id, point_id)))
+                    its_open = _open(rule, opened.get((rule_id, point_id)))
                     if rule.absent is not None:
                         last_us = _us(heard[point_id]) if point_id in heard else 0
                         state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
@@ -199,18 +201,14 @@ class RulesService(DatabaseService):
                 yield decided
 
     def _stored(
-        self,
-        connection: Connection[Any],
-        rule: Rule,
-        machines: list[Machine],
-        now: datetime,
-        waiting: Mapping[int, Unjudged],
+        self, connection: Connection[Any], machines: list[Machine], now: datetime, waiting: Mapping[int, Unjudged]
     ) -> dict[int, list[Reading]]:
-        """Good readings within the rule's memory that the log is not still to bring, by point and time."""
-        metric_ids = rule.metric_ids
-        if not metric_ids or not machines:
+        """Good readings within the memory of the rule of these machines that the log is not still to bring, by point
+        and time."""
+        metric_ids = machines[0].rule.metric_ids if machines else frozenset[int]()
+        if not metric_ids:
             return {}
-        memory_s = max(rule.memory_s(machine.point.interval_s) for machine in machines)
+        memory_s = max(machine.rule.memory_s(machine.point.interval_s) for machine in machines)
         readings: dict[int, list[Reading]] = {}
         point_ids = [machine.point.point_id for machine in machines]
         since = now - timedelta(seconds=memory_s)
@@ -310,6 +308,10 @@ class RulesService(DatabaseService):
                 fence(connection, held)
             else:
                 move(connection, held, position)
+            for rule in {one.rule.hash: one.rule for one in decided}.values():
+                if rule is not self._engine.rules.get(rule.id):
+                    # With the numbers of a point's labels.
+                    alerts.save_rule(connection, rule.id, rule.hash, rule.definition)
             for change in changes:
                 alerts.write_change(connection, change)
             alerts.save_states(connection, states)

@@ -42,7 +42,7 @@ def run() -> None:
     """Judge readings and raise alerts until stopped."""
     settings = Settings()
     set_up_logging(settings.log_level)
-    rules = rules_in_force(settings.rules_dir)
+    rules = rules_in_force(settings.rules_dir, settings.time_zone)
     stop = stop_on_signals()
     worker = settings.rules_worker or f"{socket.gethostname()}:{os.getpid()}"
     config = RulesConfig(settings.database_url, rules, settings.time_zone, worker, judge_history=settings.judge_history)
@@ -66,7 +66,7 @@ def backtest_command(
     from_us, to_us = (round(moment_of(text, now, zone).timestamp() * 1e6) for text in (since, until))
     if from_us >= to_us:
         raise RulesError(f"--from {since} is not before --to {until}")
-    rules = read_rules(paths) if paths else rules_in_force(settings.rules_dir)
+    rules = read_rules(paths, settings.time_zone) if paths else rules_in_force(settings.rules_dir, settings.time_zone)
     _known("rule", rule or [], [each.id for each in rules])
     rules = [each for each in rules if not rule or each.id in rule]
     counts: Counter[str] = Counter()

@@ -53,7 +53,9 @@ def score_rules(
     if (scenario is None) == (truth is None):
         raise SimulatorError("give either --scenario FILE (simulated here) or --truth FILE (alerts of the database)")
     settings = Settings()
-    judged_by = read_rules(rules) if rules else rules_in_force(settings.rules_dir)
+    judged_by = (
+        read_rules(rules, settings.time_zone) if rules else rules_in_force(settings.rules_dir, settings.time_zone)
+    )
     # Tables go whole into files and pipes.
     wide = None if sys.stdout.isatty() else 200
     console = Console(stderr=str(json_file) == "-", width=wide)

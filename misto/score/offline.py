@@ -112,7 +112,8 @@ def _judge(places: Sequence[int]) -> Judged:
         for rule in _job.rules:
             if in_scope(rule.scope, point):
                 watched.setdefault(rule.id, []).append(meter.point.id)
-                made, count = transitions(rule, meter.point.interval, sent.time_us, sent.sent_us, columns, _job.to_us)
+                its, _ = rule.at(point.labels)
+                made, count = transitions(its, meter.point.interval, sent.time_us, sent.sent_us, columns, _job.to_us)
                 alerts += episodes(rule.id, meter.point.id, made)
                 judged += count
     return Judged(alerts, truths, watched, readings, judged)
@@ -183,7 +184,8 @@ def point_info(meter: Meter) -> PointInfo:
     name = point.name or site.name
     return PointInfo(
         point_id=0, code=point.id, kind=point.kind, interval_s=point.interval, fraction=point.fraction,
-        labels=point.labels, name_en=name.en, name_uk=name.uk, site_id=site.id, site_name_en=site.name.en,
-        site_name_uk=site.name.uk, address_en=None, address_uk=None, use=site.use, zone_id=site.zone,
+        labels={**site.labels, **point.labels}, name_en=name.en, name_uk=name.uk, site_id=site.id,
+        site_name_en=site.name.en, site_name_uk=site.name.uk, address_en=None,
+        address_uk=None, use=site.use, zone_id=site.zone,
         contractor_id=point.contractor, contractor_name_en=None, contractor_name_uk=None,
     )  # fmt: skip

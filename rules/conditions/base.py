@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from catalogue.metrics import metrics
+from catalogue.yamlfile import near
 
 State = tuple[Any, ...]
 Truth = bool | None
@@ -18,7 +19,7 @@ Truth = bool | None
 
 def _known_metric(name: str) -> str:
     if name not in metrics():
-        raise ValueError(f"there is no metric {name!r} in the catalogue")
+        raise ValueError(f"there is no metric {name!r} in the catalogue{near(name, metrics())}")
     return name
 
 

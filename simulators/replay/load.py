@@ -129,11 +129,8 @@ _EXAMPLES = {
 
 
 def _with_example(problem: Problem) -> Problem:
-    """A mistake in form, with an example of the key, or with the known key that it looks like."""
+    """A mistake in form, with an example of the key."""
     key = re.split(r"[.\[]", problem.key)[-1] if problem.key else ""
-    if "not a known key" in problem.message:
-        near = get_close_matches(key, [*_EXAMPLES, *MappingFile.model_fields], 1)
-        return replace(problem, message=f"{problem.message}; did you mean {near[0]}?") if near else problem
-    if "for example" not in problem.message and key in _EXAMPLES:
+    if "for example" not in problem.message and "not a known key" not in problem.message and key in _EXAMPLES:
         return replace(problem, message=f"{problem.message}; for example {_EXAMPLES[key]}")
     return problem

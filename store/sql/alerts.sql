@@ -1,12 +1,14 @@
 -- name: points
-SELECT point_id, code, kind, interval_s, fraction, labels, name_en, name_uk, site_id, site_name_en, site_name_uk,
-       address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
+SELECT point_id, code, kind, interval_s, fraction,
+       (SELECT s.labels FROM site AS s WHERE s.id = site_id) || labels AS labels,
+       name_en, name_uk, site_id, site_name_en, site_name_uk, address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
 FROM point_place;
 
 -- name: points_of_partitions
 SELECT rules_partition_of(point_id) AS partition,
-       point_id, code, kind, interval_s, fraction, labels, name_en, name_uk, site_id, site_name_en, site_name_uk,
-       address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
+       point_id, code, kind, interval_s, fraction,
+       (SELECT s.labels FROM site AS s WHERE s.id = site_id) || labels AS labels,
+       name_en, name_uk, site_id, site_name_en, site_name_uk, address_en, address_uk, use, zone_id, contractor_id, contractor_name_en, contractor_name_uk
 FROM point_place
 WHERE rules_partition_of(point_id) = ANY (%(partitions)s);
 

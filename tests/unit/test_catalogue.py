@@ -125,7 +125,7 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         ("        fraction: paper\n", "", "15: sites[0].points[0].fraction: a bin needs its fraction"),
         ("full_mm: 300", "full_mm: 1600",
          "20: sites[0].points[0].bin: full_mm must be smaller than empty_mm: the sensor looks down from the lid"),
-        ("  - {id: centre,", "  - {id: centre, id: other,", '4: : found duplicate key "id"'),
+        ("  - {id: centre,", "  - {id: centre, id: other,", '4: id: stands twice here'),
     ],
 )  # fmt: skip
 def test_mistakes_across_the_file(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -154,7 +154,7 @@ def test_every_mistake_stands_with_line_and_column(tmp_path: Path) -> None:
         "points.csv:3: column H (point): String should match pattern '^[a-z0-9][a-z0-9-]{0,62}$' (it is 'stand-1-\\npaper')",
         "points.csv:5: column A (site): is missing",
         "points.csv:6: column F (latitude): is missing",
-        "points.csv:6: column I (kind): Input should be 'electricity', 'heat', 'gas', 'water', 'bin', 'weather' or 'indoor' (it is 'gaz')",
+        "points.csv:6: column I (kind): Input should be 'electricity', 'heat', 'gas', 'water', 'bin', 'weather' or 'indoor' (it is 'gaz'); did you mean gas?",
         "points.csv:7: column I (kind): belongs to a point, but the row has none in the column point",
         "points.csv:8: column H (point): the point 'school-gas' stands at the site 'school' too",
         "points.csv:8: column B (site_name_en): is missing",

@@ -263,42 +263,13 @@ def test_a_wrong_expectation_is_told() -> None:
     assert failures(wrong) == ["one: test 'odd': expected fires at 60m, got fires at 30m"]
 
 
-BAD = {
-    "an unknown key": ("    when: {threshold: {metric: power_w, above: 1}}\n    fro: 30m\n",
-        "test.yaml:9: rules[0].fro: is not a known key here; check the spelling or remove it"),
-    "an unknown metric": ("    when: {threshold: {metric: power_kw, above: 1}}\n",
-        "test.yaml:8: rules[0].when.threshold.metric: there is no metric 'power_kw' in the catalogue"),
-    "clear on the wrong side": ("    when: {threshold: {metric: power_w, above: 1, clear_below: 2}}\n",
-        "test.yaml:8: rules[0].when.threshold: clear_below 2 must not be higher than above 1"),
-    "both directions": ("    when: {threshold: {metric: power_w, above: 1, below: 2}}\n",
-        "test.yaml:8: rules[0].when.threshold: needs either above or below"),
-    "two kinds": ("    when: {threshold: {metric: power_w, above: 1}, absent: {misses: 3}}\n",
-        "test.yaml:8: rules[0].when: needs exactly one of threshold, jump, stuck, night, absent, all, any, not;"
-        " it has threshold, absent"),
-    "no duration": ("    when: {threshold: {metric: power_w, above: 1}}\n    for: 30\n",
-        "test.yaml:9: rules[0].for: must be a number with a unit s, m, h or d, for example 15m (it is 30)"),
-    "a window of nothing": ('    when: {night: {metric: water_m3, window: "2-2", above: 1}}\n',
-        "test.yaml:8: rules[0].when.night.window: must be two local times, for example \"02:00-05:00\" (it is '2-2')"),
-    "a kind of point that is none": ("    when: {threshold: {metric: power_w, above: 1}}\n    scope: {kind: [tram]}\n",
-        "test.yaml:9: rules[0].scope.kind[0]: Input should be 'electricity', 'heat', 'gas', 'water', 'bin', 'weather' or 'indoor'"
-        " (it is 'tram')"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_mistakes_are_told_with_their_place(name: str) -> None:
-    text, message = BAD[name]
-    with pytest.raises(FileProblems) as caught:
-        rule(text)
-    assert [str(problem) for problem in caught.value.problems] == [message]
-
-
 def test_texts_and_ids_are_checked() -> None:
     good = HEAD + RULES["held"]
     second = good[good.index("  - id") :].replace("{en: T, uk: Т}", "{en: T}").replace("en: S", 'en: "{place}"')
     with pytest.raises(FileProblems) as caught:
         load_documents([parse_yaml(good + second, "test.yaml")])
     assert [str(problem) for problem in caught.value.problems] == [
+        "test.yaml:10: rules[1].id: the rule 'one' stands in test.yaml:3 too",
         "test.yaml:11: rules[1].title.uk: is missing",
         "test.yaml:12: rules[1].sentence.en: has no field {place}; there are address, contractor, fraction, hours,"
         " limit, point, since, site, value (it is '{place}')",

@@ -69,7 +69,7 @@ BAD = [
     ),
     (
         HEAD + "  - {kind: slow-leak, random: {per_point_year: 1}, wehre: {}}\n",
-        "scenario.yaml:4: faults[0].wehre: is not a known key here; check the spelling or remove it",
+        "scenario.yaml:4: faults[0].wehre: is not a known key here; did you mean where?",
     ),
     (
         "version: 1\nfrom: 2026-02-01T00:00:00Z\nto: 2026-01-01T00:00:00Z\n",
