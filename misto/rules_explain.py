@@ -15,8 +15,9 @@ from psycopg.rows import DictRow
 from catalogue.metrics import Quality, metrics_by_id
 from rules.errors import RulesError
 from rules.explain import NodeTold, tree_of
+from rules.judge import FIRING, RECOVERING, Core
 from rules.model import Rule
-from rules.step import FIRING, RECOVERING, Core, Reading, Tick, initial, step
+from rules.step import Reading, Tick, initial, step
 from rules.stored import rule_of
 from rules.text import Language
 from rules.whynot import Stored
@@ -64,11 +65,11 @@ def explain(connection: Connection[Any], episode_id: int, zone: ZoneInfo) -> Exp
         memory = timedelta(seconds=rule.memory_s(episode["interval_s"]))
         until = episode["fired_at"] + timedelta(microseconds=1)
         rows = history_of(connection, episode["point_id"], episode["breached_at"] - memory, until)
-        watched = rule.when.metric_ids()
-        stored = [Stored(*row) for row in rows if row[1] in watched or rule.when.absent is not None]
-        if rule.when.absent is None:
+        watched = rule.metric_ids
+        stored = [Stored(*row) for row in rows if row[1] in watched or rule.absent is not None]
+        if rule.absent is None:
             tree, differs = _tree(rule, episode, stored, zone)
-        shown_from_us = breached_us - round(rule.max_gap_us(episode["interval_s"]))
+        shown_from_us = breached_us - round(rule.judge.gap_us(episode["interval_s"]))
         near = [one for one in stored if one.time_us >= shown_from_us]
         received = store.received(
             connection, episode["point_id"], episode["breached_at"] - timedelta(days=1), shown_from_us, fired_us
@@ -89,7 +90,7 @@ def _tree(rule: Rule, episode: DictRow, stored: Sequence[Stored], zone: ZoneInfo
         if one.quality == Quality.GOOD:
             state, made = step(rule, interval_s, state, Reading(one.time_us, one.metric_id, one.value))
             fired += [item.event_us for item in made if item.kind == "fires"]
-    if rule.by_clock:
+    if rule.judge.ticks:
         state, made = step(rule, interval_s, state, Tick(fired_us))
         fired += [item.event_us for item in made if item.kind == "fires"]
     core: Core = state.core

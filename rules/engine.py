@@ -11,7 +11,7 @@ import numpy as np
 from catalogue.metrics import Quality
 from rules import state_json
 from rules.model import Rule
-from rules.scope import Scope
+from rules.scope import Choice, Scope
 from rules.step import KeyState, Reading, Seen, Tick, Transition, initial, step
 from store.alerts import PointInfo
 from store.reading_log import LogBatch

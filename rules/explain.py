@@ -7,7 +7,7 @@ is told by what every kind has: its truth, value and limit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from catalogue.metrics import metrics
@@ -17,9 +17,10 @@ from rules.conditions.jump import Jump
 from rules.conditions.night import Night
 from rules.conditions.stuck import Stuck
 from rules.conditions.threshold import Threshold
+from rules.guarded import Guarded
+from rules.judge import FIRING, RECOVERING, Core, Judge
 from rules.model import Rule
 from rules.reason import Amount, At, Fact, For, Metrics, Reason
-from rules.step import FIRING, RECOVERING, Core
 from rules.words import condition_text
 
 
@@ -29,7 +30,7 @@ class NodeTold:
     was missing, as a share of the limit; None where that means nothing."""
 
     kind: str
-    condition: Node | Condition
+    condition: Node | Condition | Rule
     truth: Truth
     reason: Reason
     value: float | None
@@ -61,11 +62,35 @@ class NodeTold:
 
 
 def tree_of(rule: Rule, interval_s: float, core: Core) -> NodeTold:
-    """The tree of a rule (no `absent`) in a state that `step` left."""
+    """The tree of a rule (no `absent`) in a state that `step` left; of several levels, with one child for each."""
+    if rule.levels is not None:
+        children = tuple(
+            tree_of(one, interval_s, its) for one, its in zip(rule.by_level, core.condition[2], strict=True)
+        )
+        truths = [child.truth for child in children]
+        truth = True if True in truths else None if None in truths else False
+        reason = Reason("level" if truth else "parts_unknown" if truth is None else "no_level")
+        shown, limit = rule.judge.shown(core)
+        return NodeTold("levels", rule, truth, reason, shown, limit, rule.metric_ids, core.last_us, children)
+    judge = rule.judge
+    assert isinstance(judge, Judge)
+    assert rule.when is not None
     firing = core.phase in (FIRING, RECOVERING)
-    gap_us = rule.max_gap_us(interval_s)
-    fresh_us = core.last_us - gap_us if rule.composed else 0
-    return _node(rule.when, core.condition, core.last_us, firing, fresh_us, gap_us)
+    gap_us = judge.gap_us(interval_s)
+    fresh_us = core.last_us - gap_us if judge.composed else 0
+    if not isinstance(judge.watched, Guarded):
+        return _node(rule.when, core.condition, core.last_us, firing, fresh_us, gap_us)
+    inner, guard, guarded_us, _ = core.condition
+    node = _node(rule.when, inner, core.last_us, firing, fresh_us, gap_us)
+    if core.last_us and judge.watched.closed_at(core.last_us):
+        return replace(node, truth=None, reason=Reason("closed", {"at": At(core.last_us)}), short=None)
+    if rule.unless is None or not judge.watched.holds_back(core.condition, fresh_us):
+        return node
+    why = _node(rule.unless, guard, guarded_us, True, fresh_us, gap_us)
+    return NodeTold(
+        "unless", rule, None, Reason("held_back", {"why": why.reason}), node.value, node.limit, rule.metric_ids,
+        core.last_us, (node, why),
+    )  # fmt: skip
 
 
 def _node(node: Node, state: State, last_us: int, firing: bool, fresh_us: int, gap_us: int) -> NodeTold:
@@ -185,15 +210,17 @@ def _night(its: Night, truth: Truth, state: State) -> tuple[Reason, float | None
 
 
 def blame(node: NodeTold) -> NodeTold:
-    """The single condition for which a tree is not true: the nearest to its limit of an `any`, the first that fails of
-    an `all`."""
+    """The single condition for which a tree is not true: the nearest to its limit of an `any` and of levels, the first
+    that fails of an `all`; the whole where a guard holds it back."""
     if not node.children:
+        return node
+    if node.kind == "unless":
         return node
     if node.kind == "not":
         return blame(node.children[0])
     wanted = [child for child in node.children if child.truth is node.truth] or list(node.children)
     heard = [child for child in wanted if child.last_us] or wanted
-    if node.kind == "any":
+    if node.kind in ("any", "levels"):
         return blame(min(heard, key=lambda child: _shortest(child)))
     return blame(heard[0])
 

@@ -45,8 +45,8 @@ class Guarded:
         return (inner, guard, guarded_us, says and (self._hours is None or self._hours.open_at(time_us)))
 
     def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
-        inner, guard, guarded_us, says = state
-        if not says or self._holds_back(guard, guarded_us, fresh_us):
+        inner, _, _, says = state
+        if not says or self.holds_back(state, fresh_us):
             return None
         return self._inner.truth(inner, firing, fresh_us)
 
@@ -55,15 +55,20 @@ class Guarded:
 
     def unknown_at(self, state: State, time_us: int, fresh_us: int) -> bool:
         """Whether at this moment, after the last reading, nothing may begin."""
-        closed = self._hours is not None and not self._hours.open_at(time_us)
-        return closed or self._holds_back(state[1], state[2], fresh_us)
+        return self.closed_at(time_us) or self.holds_back(state, fresh_us)
+
+    def closed_at(self, time_us: int) -> bool:
+        """Whether this moment lies outside its hours."""
+        return self._hours is not None and not self._hours.open_at(time_us)
 
     def ends_us(self, time_us: int) -> int | None:
         """When the hours that are open at this moment end."""
         assert self._hours is not None
         return self._hours.ends_us(time_us)
 
-    def _holds_back(self, guard: State, guarded_us: int, fresh_us: int) -> bool:
+    def holds_back(self, state: State, fresh_us: int) -> bool:
+        """Whether its guard holds."""
+        _, guard, guarded_us, _ = state
         if self._guard is None or guarded_us == 0 or guarded_us < fresh_us:
             return False
         return self._guard.truth(guard, True, fresh_us) is True

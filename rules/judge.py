@@ -65,10 +65,10 @@ class Judge:
     ) -> None:
         self.watched = watched
         #: Of several conditions, whose metrics may come at different times.
-        self._composed = composed
-        self._for_us = for_us
+        self.composed = composed
+        self.for_us = for_us
         self._keep_us = keep_us
-        self._by_clock = by_clock
+        self.by_clock = by_clock
         self._max_gap_us = max_gap_us
         self._guarded = watched if isinstance(watched, Guarded) else None
         #: Whether anything can happen without a reading.
@@ -100,7 +100,7 @@ class Judge:
         phase, condition, last_us, since_us, false_since_us, breached_us = core
         watched = self.watched
         condition = watched.fold(condition, time_us, metric_id, value)
-        fresh_us = time_us - self.gap_us(interval_s) if self._composed else 0
+        fresh_us = time_us - self.gap_us(interval_s) if self.composed else 0
         truth = watched.truth(condition, phase is FIRING or phase is RECOVERING, fresh_us)
         if truth:
             if phase is INACTIVE:
@@ -110,7 +110,7 @@ class Judge:
             if phase is PENDING:
                 if time_us - last_us > self.gap_us(interval_s):
                     since_us = time_us
-                if time_us - since_us >= self._for_us:
+                if time_us - since_us >= self.for_us:
                     phase, breached_us = FIRING, since_us
                     shown, limit = watched.shown(condition)
                     fired = Transition("fires", breached_us, time_us, "confirmed by a reading", shown, limit)
@@ -137,9 +137,9 @@ class Judge:
 
     def _due_us(self, interval_s: float, core: Core) -> int | None:
         """When the clock lets a pending alert fire: its time has come while its evidence was still fresh."""
-        if not self._by_clock or core.phase != PENDING:
+        if not self.by_clock or core.phase != PENDING:
             return None
-        due_us, gap_us = core.since_us + self._for_us, self.gap_us(interval_s)
+        due_us, gap_us = core.since_us + self.for_us, self.gap_us(interval_s)
         if due_us - core.last_us > gap_us:
             return None
         if self._guarded is not None and self._guarded.unknown_at(core.condition, due_us, due_us - gap_us):

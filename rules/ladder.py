@@ -28,6 +28,10 @@ class Ladder:
         """State before anything is known."""
         return Core(INACTIVE, (-1, 0, tuple(judge.initial() for judge in self._judges)), 0, 0, 0, 0)
 
+    def gap_us(self, interval_s: float) -> int:
+        """See `Judge`; all levels have the rule's."""
+        return self._judges[0].gap_us(interval_s)
+
     def level(self, core: Core) -> int:
         """Which level holds."""
         held: int = core.condition[0]

@@ -229,6 +229,19 @@ class Rule(Strict):
         return (Level.model_construct(severity=self.severity, when=self.when, held_for=self.held_for),)
 
     @cached_property
+    def by_level(self) -> tuple[Rule, ...]:
+        """Each level as a rule of its own, from the least severe; the rule itself, where it has none."""
+        if self.levels is None:
+            return (self,)
+        its = {name: getattr(self, name) for name in type(self).model_fields} | {"levels": None}
+        return tuple(
+            type(self).model_construct(
+                **its | {"severity": level.severity, "when": level.when, "held_for": level.held_for}
+            )
+            for level in self.steps
+        )
+
+    @cached_property
     def judge(self) -> Judge | Ladder:
         """What decides, reading by reading; not of absent conditions."""
         return self._judges[0] if len(self._judges) == 1 else Ladder(self._judges)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from rules.scope import Choice
 from rules.text import Language
-from rules.words import amount, duration, local, metric_name, scope_word
+from rules.words import amount, choice_text, duration, local, metric_name, scope_word, severity_word
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Severe:
+    """A severity."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Reason:
     """Why something is or is not: a code of `_SENTENCES` and what its sentence names; that may be other reasons."""
 
@@ -67,7 +75,7 @@ class Reason:
         return {"code": self.code, **{key: _plain(fact) for key, fact in self.facts.items()}}
 
 
-Fact = At | For | Amount | Metrics | Part | Reason | tuple[Reason, ...] | str | int
+Fact = At | For | Amount | Metrics | Part | Severe | Choice | Reason | tuple[Reason, ...] | str | int
 
 
 def codes() -> Sequence[str]:
@@ -87,6 +95,10 @@ def _said(fact: Fact, language: Language, zone: ZoneInfo) -> str:
             return ", ".join(metric_name(name, language) for name in names)
         case Part(name):
             return scope_word(name, language)
+        case Severe(name):
+            return severity_word(name, language)
+        case Choice():
+            return choice_text(fact, language)
         case Reason():
             return fact.text(language, zone)
         case tuple():
@@ -104,8 +116,10 @@ def _plain(fact: Fact) -> Any:
             return {"value": value, "unit": unit}
         case Metrics(names):
             return [metric_name(name, "en") for name in names]
-        case Part(name):
+        case Part(name) | Severe(name):
             return name
+        case Choice():
+            return fact.model_dump(mode="json")
         case Reason():
             return fact.as_json()
         case tuple():
@@ -188,6 +202,10 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "not_any": ("no part holds", "жодна частина не виконується"),
     "parts_unknown": ("a part is unknown", "про одну з частин нічого не відомо"),
     "negated": ("the opposite of its part", "протилежне до своєї частини"),
+    "level": ("a level holds", "один із рівнів виконується"),
+    "no_level": ("no level holds", "жоден рівень не виконується"),
+    "held_back": ("held back, for {why}", "стримано, бо {why}"),
+    "closed": ("{at} lies outside its hours", "{at} поза його годинами"),
     "holds": ("it holds", "виконується"),
     "does_not_hold": ("it does not hold ({value}, limit {limit})", "не виконується ({value}, межа {limit})"),
     "unknown": ("it is unknown", "невідомо"),
@@ -196,6 +214,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "the rule does not watch this point: its {part} is {own}, the rule is for {wanted}",
         "правило не стежить за цією точкою: її {part}: {own}, а правило для: {wanted}",
     ),
+    "of_level": ("{severity}: {why}", "{severity}: {why}"),
     "fires": (
         "it does fire: since {fired} (the condition held from {breached} on)",
         "сповіщення є: від {fired} (умова виконується від {breached})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from catalogue.inventory import BuildingUse, Fraction, Id, PointKind
 from rules.conditions.base import Strict
@@ -105,6 +105,10 @@ class Scope(Strict):
     zone: Ids = Ids.model_construct()
     contractor: Ids = Ids.model_construct()
     labels: dict[str, Choice] = {}
+
+    @model_serializer(mode="wrap")
+    def _asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: asked for name, asked in handler(self).items() if asked}
 
     def parts(self, point: PointInfo) -> Iterator[tuple[str, Choice, str | None]]:
         """(name, what is asked for, what the point is) of each part that asks for something."""

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from catalogue.inventory import parse_duration
 from catalogue.metrics import metrics
+from rules.judge import INACTIVE
 from rules.model import Moment, Rule, RuleTest
-from rules.step import INACTIVE, Reading, Seen, Tick, Transition, initial, step
+from rules.step import Reading, Seen, Tick, Transition, initial, step
 
 _TERM = re.compile(r"^(?P<value>_|-?\d+(?:\.\d+)?)(?P<slope>[+-]\d+(?:\.\d+)?)?(?P<suspect>!)?(?:x(?P<count>\d+))?$")
 _TICK_US = 60_000_000

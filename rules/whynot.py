@@ -7,15 +7,17 @@ condition, the time for which it held. The first that fails is the answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from catalogue.metrics import Quality, metrics_by_id
 from rules.engine import scope_mismatch
 from rules.explain import NodeTold, blame, tree_of
+from rules.judge import FIRING, INACTIVE, PENDING, RECOVERING, Judge
 from rules.model import Rule
-from rules.reason import Amount, At, Fact, For, Metrics, Part, Reason
-from rules.step import FIRING, INACTIVE, PENDING, RECOVERING, Core, KeyState, Reading, Tick, Transition, initial, step
+from rules.reason import Amount, At, Fact, For, Metrics, Part, Reason, Severe
+from rules.scope import Choice
+from rules.step import Core, KeyState, Reading, Tick, Transition, initial, step
 from store.alerts import PointInfo
 
 #: How far back the nearest miss is looked for.
@@ -100,13 +102,25 @@ class _Trace:
 
 
 def why_not(rule: Rule, point: PointInfo, at_us: int, known: Known) -> Verdict:
-    """Why nothing is firing at `at_us`, or that it is."""
+    """Why nothing is firing at `at_us`, or that it is; of a rule of several levels, of the one that came furthest."""
+    rule, _ = rule.at(point.labels)
+    verdicts = [(one, _why_not(one, point, at_us, known)) for one in rule.by_level]
+    if rule.levels is None or verdicts[0][1].check == "scope":
+        return verdicts[0][1]
+    one, verdict = max(verdicts, key=lambda each: (each[1].fires, CHECKS.index(each[1].check)))
+    return replace(verdict, reason=Reason("of_level", {"severity": Severe(one.severity), "why": verdict.reason}))
+
+
+def _why_not(rule: Rule, point: PointInfo, at_us: int, known: Known) -> Verdict:
     part = scope_mismatch(rule.scope, point)
     if part is not None:
         return Verdict("scope", Reason("scope", _scope_facts(*part)))
-    if rule.when.absent is not None:
+    if rule.absent is not None:
         return _silence(rule, point, at_us, known)
-    ids = rule.when.metric_ids()
+    judge = rule.judge
+    assert isinstance(judge, Judge)
+    ids = rule.metric_ids
+    gap_us = judge.gap_us(point.interval_s)
     named = Metrics(sorted(ids))
     newest = max((known.newest[each] for each in ids if each in known.newest), default=None)
     if newest is None:
@@ -120,24 +134,24 @@ def why_not(rule: Rule, point: PointInfo, at_us: int, known: Known) -> Verdict:
     fired = _firing(rule, trace, known)
     if fired is not None:
         return Verdict("alert", fired[0], fired[1], tree, passed=CHECKS[:6])
-    if bad and at_us - (last_good.time_us if last_good else 0) > rule.max_gap_us(point.interval_s):
+    if bad and at_us - (last_good.time_us if last_good else 0) > gap_us:
         reason = Reason("quality", _of(bad[-1]) | {"count": len(bad), "since": At(bad[0].time_us), "metric": named})
         return Verdict("quality", reason, tree=tree, nearest=_nearest(rule, point, trace, at_us), passed=CHECKS[:2])
     last = last_good or newest
-    if last_good is None or at_us - last.time_us > rule.max_gap_us(point.interval_s):
+    if last_good is None or at_us - last.time_us > gap_us:
         reason = _stale(last, at_us, known)
         return Verdict("age", reason, tree=tree, nearest=_nearest(rule, point, trace, at_us), passed=CHECKS[:3])
     assert tree is not None
     core = trace.at.core
     if core.phase is PENDING:
-        return Verdict("time", _not_long(rule, point, at_us, trace), tree=tree, passed=CHECKS[:5])
+        return Verdict("time", _not_long(judge, point, at_us, trace), tree=tree, passed=CHECKS[:5])
     return Verdict(
         "condition", _condition(tree), tree=tree, nearest=_nearest(rule, point, trace, at_us), passed=CHECKS[:4]
     )
 
 
-def _scope_facts(part: str, wanted: Sequence[str], own: str | None) -> Mapping[str, Fact]:
-    return {"part": Part(part), "wanted": ", ".join(wanted), "own": own or "–"}
+def _scope_facts(part: str, wanted: Choice, own: str | None) -> Mapping[str, Fact]:
+    return {"part": Part(part), "wanted": wanted, "own": own or "–"}
 
 
 def _of(one: Stored) -> dict[str, Fact]:
@@ -176,7 +190,7 @@ def _fold(rule: Rule, interval_s: float, good: Sequence[Stored], at_us: int) -> 
 
     def ask() -> None:
         nonlocal state
-        if rule.by_clock:
+        if rule.judge.ticks:
             state, made = step(rule, interval_s, state, Tick(at_us))
             trace.fired.extend(made)
         trace.at = state
@@ -227,10 +241,10 @@ def _condition(tree: NodeTold) -> Reason:
     return Reason("parts" if tree.kind == "all" else "limit", why)
 
 
-def _not_long(rule: Rule, point: PointInfo, at_us: int, trace: _Trace) -> Reason:
+def _not_long(judge: Judge, point: PointInfo, at_us: int, trace: _Trace) -> Reason:
     """It held at the moment, and not yet for its time: since when, and how it went on or may go on."""
     core = trace.at.core
-    needed, held_s = For(rule.for_us / 1e6), (at_us - core.since_us) / 1e6
+    needed, held_s = For(judge.for_us / 1e6), (at_us - core.since_us) / 1e6
     facts: dict[str, Fact] = {"since": At(core.since_us), "needed": needed, "held": For(held_s), "at": At(at_us)}
     gap = next((run for run in reversed(trace.runs) if run.gap and run.next_us == core.since_us), None)
     if gap is not None:
@@ -240,7 +254,7 @@ def _not_long(rule: Rule, point: PointInfo, at_us: int, trace: _Trace) -> Reason
             | {
                 "gap_from": At(gap.last_us),
                 "gap_to": At(gap.next_us),
-                "gap": For(rule.max_gap_us(point.interval_s) / 1e6),
+                "gap": For(judge.gap_us(point.interval_s) / 1e6),
                 "before": For((gap.last_us - gap.since_us) / 1e6),
             },
         )
@@ -249,18 +263,18 @@ def _not_long(rule: Rule, point: PointInfo, at_us: int, trace: _Trace) -> Reason
         return Reason("pending_later", facts | {"fired": At(later.event_us)})
     ended = next((run for run in trace.runs if run.next_us > at_us and run.since_us == core.since_us), None)
     if ended is not None and ended.why is not None:
-        return _ended(rule, ended)
-    if at_us - core.since_us >= rule.for_us:
+        return _ended(judge, ended)
+    if at_us - core.since_us >= judge.for_us:
         return Reason("waits", facts)
-    return Reason("pending", facts | {"due": At(core.since_us + rule.for_us)})
+    return Reason("pending", facts | {"due": At(core.since_us + judge.for_us)})
 
 
-def _ended(rule: Rule, run: _Run) -> Reason:
+def _ended(judge: Judge, run: _Run) -> Reason:
     facts: dict[str, Fact] = {
         "since": At(run.since_us),
         "until": At(run.next_us),
         "held": For((run.last_us - run.since_us) / 1e6),
-        "needed": For(rule.for_us / 1e6),
+        "needed": For(judge.for_us / 1e6),
     }
     return Reason("not_held", facts | ({"why": run.why} if run.why else {}))
 
@@ -270,7 +284,8 @@ def _nearest(rule: Rule, point: PointInfo, trace: _Trace, at_us: int) -> Reason 
     since_us = at_us - round(NEAREST_S * 1e6)
     runs = [run for run in trace.runs if since_us <= run.last_us and run.next_us <= at_us and not run.gap]
     if runs:
-        return _ended(rule, max(runs, key=lambda run: run.last_us - run.since_us))
+        assert isinstance(rule.judge, Judge)
+        return _ended(rule.judge, max(runs, key=lambda run: run.last_us - run.since_us))
     best: tuple[float, int, NodeTold] | None = None
     for time_us, core in trace.before:
         if time_us < since_us:
@@ -284,8 +299,8 @@ def _nearest(rule: Rule, point: PointInfo, trace: _Trace, at_us: int) -> Reason 
 
 
 def _silence(rule: Rule, point: PointInfo, at_us: int, known: Known) -> Verdict:
-    assert rule.when.absent is not None
-    limit_us = rule.when.absent.limit_us(point.interval_s)
+    assert rule.absent is not None
+    limit_us = rule.absent.limit_us(point.interval_s)
     limit = For(limit_us / 1e6)
     if known.written:
         breached = At(known.heard_us)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from catalogue.metrics import metrics, metrics_by_id
+from rules.calendars import Active
 from rules.conditions import Node
 from rules.conditions.absent import Absent
 from rules.conditions.jump import Jump
 from rules.conditions.night import Night
 from rules.conditions.stuck import Stuck
 from rules.conditions.threshold import Threshold
-from rules.model import Rule, Scope
+from rules.judge import Judge
+from rules.model import Rule
+from rules.scope import Choice, Scope
 from rules.text import Language, number
 
 _UNITS: Mapping[str, tuple[str, str]] = {
@@ -54,6 +58,20 @@ _KINDS_UK = {
     "weather": "погода",
     "indoor": "приміщення",
 }
+_SEVERITIES: Mapping[str, tuple[str, str]] = {
+    "info": ("info", "до відома"),
+    "warning": ("warning", "увага"),
+    "critical": ("critical", "критично"),
+}
+_WEEK = (
+    ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    ("пн", "вт", "ср", "чт", "пт", "сб", "нд"),
+)
+_EXCEPTED: Mapping[str, tuple[str, str]] = {
+    "holidays": ("public holidays", "державні свята"),
+    "school-holidays": ("school holidays", "шкільні канікули"),
+}
+_LABEL = ("label", "мітка")
 _SCOPE: Mapping[str, tuple[str, str]] = {
     "kind": ("kind of point", "вид точки"),
     "fraction": ("fraction", "фракція"),
@@ -104,30 +122,41 @@ def scope_text(scope: Scope, language: Language) -> str:
     """Which points a rule watches."""
     uk = language == "uk"
     parts = []
-    for name, wanted in scope.model_dump().items():
-        if not wanted:
-            continue
-        if isinstance(wanted, dict):
-            text = ", ".join(f"{key} = {value}" for key, value in wanted.items())
-        elif isinstance(wanted, list):
-            text = ", ".join(
-                _KINDS_UK.get(str(each), str(each)) if uk and name == "kind" else str(each) for each in wanted
-            )
-        else:
-            text = str(wanted)
-        parts.append(text if name == "kind" else f"{_SCOPE.get(name, (name, name))[uk]}: {text}")
+    for name in ("kind", "fraction", "use", "site", "zone", "contractor"):
+        wanted: Choice = getattr(scope, name)
+        if wanted:
+            text = choice_text(wanted, language, _KINDS_UK if uk and name == "kind" else {})
+            parts.append(text if name == "kind" and wanted.only else f"{scope_word(name, language)}: {text}")
+    parts += [
+        f"{scope_word('labels', language)}: {key} = {choice_text(its, language)}" for key, its in scope.labels.items()
+    ]
     return "; ".join(parts) or ("усі точки" if uk else "every point")
 
 
 def scope_word(name: str, language: Language) -> str:
-    """What a part of a scope is called."""
-    return _SCOPE.get(name, (name, name))[language == "uk"]
+    """What a part of a scope is called; of a label, its name too."""
+    part, _, label = name.partition(".")
+    word = _SCOPE.get(part, (part, part))[language == "uk"]
+    return f"{_LABEL[language == 'uk']} {label}" if label else word
+
+
+def choice_text(choice: Choice, language: Language, words: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What a scope asks for in one of its parts; `words`: those that are written otherwise."""
+    uk = language == "uk"
+    if choice.absent:
+        return "немає" if uk else "none"
+    if choice.present:
+        return "будь-яке" if uk else "any"
+    excepted = [f"{'не' if uk else 'not'} {words.get(each, each)}" for each in choice.excluded]
+    return ", ".join([*(words.get(each, each) for each in choice.only), *excepted])
 
 
 def condition_text(node: Any, language: Language) -> str:
     """A condition, or a tree of them, as a clause."""
     uk = language == "uk"
     match node:
+        case Rule():
+            return rule_text(node, language)
         case Node() if node.absent is not None:
             return condition_text(node.absent, language)
         case Node() if node.single is not None:
@@ -210,14 +239,68 @@ def _absent(its: Absent, language: Language) -> str:
 
 
 def rule_text(rule: Rule, language: Language) -> str:
-    """All that a rule asks for, as one sentence: its condition, for how long, and how long it stays."""
+    """All that a rule asks for, as one sentence: its conditions, for how long, when not, and how long it stays."""
     uk = language == "uk"
-    text = condition_text(rule.when, language)
-    if rule.held_for:
-        text += (", протягом " if uk else ", for ") + duration(rule.held_for, language)
-        if rule.by_clock:
-            text += " (за годинником)" if uk else " (by the clock)"
+    levels = [_level_text(one, language) for one in rule.by_level]
+    if rule.levels is not None:
+        levels = [
+            f"{severity_word(one.severity, language)}: {its}" for one, its in zip(rule.by_level, levels, strict=True)
+        ]
+    text = "; ".join(levels)
+    if rule.unless is not None:
+        text += ("; не тоді, коли " if uk else "; not while ") + condition_text(rule.unless, language)
+    if rule.active is not None:
+        text += "; " + _hours_text(rule.active, language)
     if rule.keep_firing_for:
         kept = duration(rule.keep_firing_for, language)
         text += f"; лишається ще {kept} після того" if uk else f"; stays for {kept} after that"
     return text[:1].upper() + text[1:] + "."
+
+
+def severity_word(severity: str, language: Language) -> str:
+    """A severity as people call it."""
+    return _SEVERITIES[severity][language == "uk"]
+
+
+def _level_text(rule: Rule, language: Language) -> str:
+    uk = language == "uk"
+    text = condition_text(rule.when, language)
+    if rule.held_for:
+        text += (", протягом " if uk else ", for ") + duration(rule.held_for, language)
+        if isinstance(rule.judge, Judge) and rule.judge.by_clock:
+            text += " (за годинником)" if uk else " (by the clock)"
+    return text
+
+
+def _hours_text(active: Active, language: Language) -> str:
+    uk = language == "uk"
+    windows = [
+        f"{_days_text(window.days, language)} {_clock_text(window.begins)}–{_clock_text(window.ends)}".strip()
+        for window in active.windows
+    ]
+    text = ("лише " if uk else "only ") + ", ".join(windows)
+    if active.excepted:
+        excepted = [_EXCEPTED[each][uk] for each in active.excepted]
+        text += (", крім: " if uk else ", except ") + ", ".join(excepted)
+    if active.outside == "resolve":
+        text += " (далі сповіщення закривається)" if uk else " (it ends with these hours)"
+    return text
+
+
+def _days_text(days: Sequence[int], language: Language) -> str:
+    """Days of the week, runs of three and more with a dash; nothing if it is all of them."""
+    if len(days) == 7:
+        return ""
+    names = _WEEK[language == "uk"]
+    parts: list[str] = []
+    for day in days:
+        if parts and day - 1 in days and day - 2 in days and day + 1 not in days:
+            first = next(start for start in range(day, -1, -1) if start - 1 not in days)
+            parts = [*parts[: len(parts) - (day - first)], f"{names[first]}–{names[day]}"]
+        else:
+            parts.append(names[day])
+    return ", ".join(parts)
+
+
+def _clock_text(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -72,7 +72,7 @@ def why_not(
     moment = moment_of(at, now, zone) if at else now
     if moment > now:
         raise RulesError(f"--at {at} is in the future")
-    rules = {each.id: each for each in rules_in_force(settings.rules_dir)}
+    rules = {each.id: each for each in rules_in_force(settings.rules_dir, settings.time_zone)}
     if rule not in rules:
         raise RulesError(f"there is no rule {rule!r}{hint(rule, rules)}")
     with connect(settings.database_url, service="explain") as connection:

@@ -111,7 +111,7 @@ def list_rules(as_json: Annotated[bool, typer.Option("--json", help="for program
     The last two need the database; without it the rest is listed.
     """
     settings = Settings()
-    rules = rules_in_force(settings.rules_dir)
+    rules = rules_in_force(settings.rules_dir, settings.time_zone)
     points: dict[str, int] | None = None
     fired: dict[str, int] = {}
     away = ""
@@ -135,7 +135,7 @@ def _row(rule: Rule, points: dict[str, int] | None, fired: dict[str, int]) -> di
     return {
         "id": rule.id,
         "version": rule.hash,
-        "severity": rule.severity,
+        "severity": " to ".join(dict.fromkeys((rule.steps[0].severity, rule.steps[-1].severity))),
         "watches": scope_text(rule.scope, "en"),
         "raises_when": rule_text(rule, "en"),
         "source": rule.source,
@@ -152,14 +152,15 @@ def _show(rules: list[Rule], points: dict[str, int] | None, fired: dict[str, int
         figures = ""
         if points is not None:
             figures = f"  {row['points']:,} points, fired {row['fired_30_days']:,} times in {_DAYS} days"
-        print(f"{rule.id:<{width}}  {rule.severity:<8}  version {rule.hash[:8]}{figures}")
+        print(f"{rule.id:<{width}}  {row['severity']:<8}  version {rule.hash[:8]}{figures}")
         print(f"    {row['watches']}: {row['raises_when']}")
 
 
 def _look(paths: list[Path] | None) -> tuple[list[Rule], list[Problem]]:
+    settings = Settings()
     if paths:
-        return survey(paths)
+        return survey(paths, settings.time_zone)
     try:
-        return rules_in_force(Settings().rules_dir), []
+        return rules_in_force(settings.rules_dir, settings.time_zone), []
     except FileProblems as error:
         return [], error.problems

@@ -56,14 +56,16 @@ def test_a_moment_has_one_phase(tmp_path: Path) -> None:
 def test_every_mistake_of_every_file_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("version: 1\nrules: [\n")
     (tmp_path / "b.yaml").write_text(HEAD + "    when: {threshold: {metric: fill_levl, above: 80}}\n    fro: 30m\n")
-    (tmp_path / "c.yaml").write_text(HEAD + WHEN + TIMELINE.replace("value: 86", "value: 85"))
+    (tmp_path / "c.yaml").write_text(
+        HEAD.replace("id: one", "id: two") + WHEN + TIMELINE.replace("value: 86", "value: 85")
+    )
     status, told = misto("check", str(tmp_path))
     assert status == 1
     assert "a.yaml" in told
     assert "there is no metric 'fill_levl'" in told
     assert "is not a known key here" in told
     assert "expected value 85.0, got 86.0" in told
-    assert "note: one has no test in which it rightly stays quiet" in told
+    assert "note: two has no test in which it rightly stays quiet" in told
     assert "1 rules, 1 tests, 4 mistakes" in told
 
 

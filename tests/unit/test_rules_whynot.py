@@ -62,7 +62,7 @@ def test_out_of_scope_names_the_part() -> None:
     other = ask(SHIPPED["heat-return-hot"], known("90 90"), 60)
     assert "kind of point is bin, the rule is for heat" in said(other)
     labelled = rule("    scope: {labels: {lid: steel}}\n    when: {threshold: {metric: fill_level_pct, above: 1}}\n")
-    assert "lid = steel" in said(ask(labelled, known("90"), 30))
+    assert "its label lid is –, the rule is for steel" in said(ask(labelled, known("90"), 30))
 
 
 def test_a_metric_that_the_point_does_not_send() -> None:
@@ -225,7 +225,64 @@ def test_a_verdict_is_plain_json() -> None:
 def test_every_shipped_rule_is_read_back_from_what_is_kept_and_told_in_words() -> None:
     for one in SHIPPED.values():
         again = rule_of(json.loads(json.dumps(one.definition)))
-        assert (again.when, again.for_us, again.scope) == (one.when, one.for_us, one.scope)
+        assert (again.hash, again.when, again.held_for, again.scope) == (one.hash, one.when, one.held_for, one.scope)
         for language in ("en", "uk"):
             assert rule_text(one, language).endswith(".")
             assert scope_text(one.scope, language)
+
+
+LEVELS = """    levels:
+      - {severity: warning, when: {threshold: {metric: fill_level_pct, above: 80, clear_below: 65}}, for: 30m}
+      - {severity: critical, when: {threshold: {metric: fill_level_pct, above: 95}}, for: 2h}
+"""
+
+
+def test_of_several_levels_the_one_that_came_furthest_is_told() -> None:
+    its = rule(LEVELS)
+    assert said(ask(its, known("60 70"), 30)) == (
+        "warning: the limit was not reached: fill level was 70 %, 10 % short of the limit of 80 %"
+    )
+    verdict = ask(its, known("60 97"), 30)
+    assert (verdict.check, verdict.reason.code) == ("time", "of_level")
+    assert said(verdict).startswith("warning: it held since 2026-03-02 00:30")
+    assert said(verdict, "uk").startswith("увага: умова виконувалася від 2026-03-02 00:30")
+    assert verdict.tree is not None
+    assert verdict.tree.truth is True
+    told = ask(its, known("97 97 97", written=True), 60)
+    assert told.fires
+    assert rule_text(its, "en") == (
+        "Warning: fill level above 80 % (cleared below 65 %), for 30 min; critical: fill level above 95 %, for 2 h."
+    )
+
+
+def test_a_guard_that_holds_and_hours_that_are_over_are_told() -> None:
+    guarded = rule(
+        "    when: {threshold: {metric: fill_level_pct, above: 80}}\n"
+        "    unless: {threshold: {metric: temperature_c, above: 50}}\n"
+    )
+    both = known("60 90")
+    hot = Stored(T0, TEMPERATURE, 60.0, int(Quality.GOOD))
+    its = replace(both, stored=sorted([hot, *both.stored]), newest={**both.newest, TEMPERATURE: hot})
+    verdict = ask(guarded, its, 30)
+    assert (verdict.check, said(verdict)) == (
+        "condition",
+        "the condition was unknown, and what is unknown raises nothing: "
+        "held back, for temperature 60 °C, beyond the limit of 50 °C",
+    )
+    assert ask(guarded, both, 30).reason.code == "not_told"
+    assert "; not while temperature above 50 °C." in rule_text(guarded, "en")
+
+    by_day = rule(
+        "    when: {threshold: {metric: fill_level_pct, above: 80}}\n"
+        '    active: {windows: [{days: mon-fri, from: "06:00", to: "22:00"}], except: [holidays]}\n'
+    )
+    verdict = ask(by_day, both, 30)
+    assert said(verdict).endswith("2026-03-02 00:30 lies outside its hours")
+    assert rule_text(by_day, "en").endswith("; only Mon–Fri 06:00–22:00, except public holidays.")
+    assert rule_text(by_day, "uk").endswith("; лише пн–пт 06:00–22:00, крім: державні свята.")
+
+
+def test_numbers_come_from_the_labels_of_the_point() -> None:
+    its = rule("    when: {threshold: {metric: fill_level_pct, above: {label: full_at, default: 80}}}\n")
+    assert "limit of 80 %" in said(ask(its, known("60"), 0))
+    assert "limit of 90 %" in said(ask(its, known("60"), 0, replace(BIN, labels={"full_at": "90"})))
