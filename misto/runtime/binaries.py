@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pwd
 import shutil
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from misto.runtime.errors import RuntimeUnavailable
+from misto.runtime.errors import Interrupted, RuntimeUnavailable
 from misto.runtime.packages import SUITE, Archive, Say, Stopped
 
 
@@ -57,8 +61,25 @@ def ensure_binaries(folder: Path, say: Say, stopped: Stopped = lambda: False) ->
         raise RuntimeUnavailable(f"The embedded runtime is for Debian and Ubuntu; this is {sys.platform}.")
     root = root_in(folder)
     if not root.exists():
-        Archive(folder / "apt", say, stopped).fetch(root)
+        with _alone(folder, stopped):
+            if not root.exists():
+                Archive(folder / "apt", say, stopped).fetch(root)
     return Binaries(root / "usr/lib/postgresql/17/bin", root / "usr/sbin/mosquitto", "Debian's packages, private")
+
+
+@contextmanager
+def _alone(folder: Path, stopped: Stopped) -> Iterator[None]:
+    """While others of us fetch into this folder, wait."""
+    with (folder / "fetch.lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if stopped():
+                    raise Interrupted from None
+                time.sleep(0.2)
+        yield
 
 
 def root_in(folder: Path) -> Path:
