@@ -145,6 +145,11 @@ class Rule(Strict):
         rule._written, rule._references = (data, tuple(found)) if found else (None, ())
         return rule
 
+    @property
+    def labels_wanted(self) -> frozenset[str]:
+        """Labels of a point that it takes numbers from."""
+        return frozenset(one.label for one in self._references)
+
     def at(self, labels: Mapping[str, str]) -> tuple[Rule, str]:
         """The rule with the numbers that a point's labels give, and what is wrong with them, or nothing."""
         if not self._references:

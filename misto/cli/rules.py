@@ -13,13 +13,14 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from catalogue.inventory import parse_duration
+from catalogue.inventory import parse_duration, read_inventory
 from misto.backtest import backtest
 from misto.service import health_server, set_up_logging, stop_on_signals, tune_collector
 from misto.settings import Settings
 from rules.errors import RulesError
 from rules.loader import read_rules, rules_in_force
 from rules.model import Rule
+from rules.notes import notes, points_of
 from rules.record import place_of
 from rules.selftest import failures
 from rules.service import RulesConfig, RulesService
@@ -57,13 +58,19 @@ def check(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="rule files or folders; without any, the rules in force")
     ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="note which rules watch none or very many of this city's points, and why")
+    ] = None,
 ) -> None:
     """Check rule files and run their own tests."""
+    points = points_of(read_inventory(inventory)) if inventory is not None else None
     settings = Settings()
     rules = read_rules(paths, settings.time_zone) if paths else rules_in_force(settings.rules_dir, settings.time_zone)
     told = [failure for rule in rules for failure in failures(rule)]
     for failure in told:
         print(failure)
+    for note in notes(rules, points) if points is not None else []:
+        print(f"note: {note}")
     tests = sum(len(rule.tests) for rule in rules)
     print(f"{len(rules)} rules, {tests} tests, {len(told)} failed")
     if told:
