@@ -39,7 +39,7 @@ def notes(rules: Sequence[Rule], points: Sequence[PointInfo]) -> list[str]:
 def _unknown_words(rule: Rule, points: Sequence[PointInfo]) -> list[str]:
     """Sites, zones, contractors and labels of the scope that no point has."""
     scope = rule.scope
-    there = {
+    there: dict[str, set[str | None]] = {
         "site": {point.site_id for point in points},
         "zone": {point.zone_id for point in points},
         "contractor": {point.contractor_id for point in points},
