@@ -7,6 +7,8 @@ more; a test says so if there is none.
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +30,7 @@ from store.reading_log import LogBatch
 
 MINUTE_US = 60_000_000
 INTERVAL_S = 1800
-FILL, TILTED, TEMPERATURE = 30, 32, 40
+FILL, TILTED, TEMPERATURE, WATER = 30, 32, 40, 25
 # An hour before midnight: Sunday to Monday, and the nights of both clock changes.
 STARTS = [
     round(datetime.fromisoformat(text).timestamp() * 1e6)
@@ -49,13 +51,26 @@ rules:
 
 @dataclass(frozen=True)
 class Example:
-    """A rule, and the readings that it is tried with: of these metrics, with these values, on a grid of minutes."""
+    """A rule, and the readings that it is tried with: of these metrics, with these values, on a grid of minutes; of
+    counters the values are added up."""
 
     text: str
     metrics: tuple[int, ...] = (FILL, FILL, FILL, TEMPERATURE, TILTED)
     values: tuple[float, ...] = (5.0, 25.0, 45.0, 55.0, 75.0, 85.0, 95.0)
     every_min: int = 10
     most_steps: int = 45
+    counters: bool = False
+
+    def counted(self, series: list[Reading]) -> list[Reading]:
+        """Readings in order of time, added up where they are a counter's."""
+        if not self.counters:
+            return series
+        sums: Counter[int] = Counter()
+        added = []
+        for reading in series:
+            sums[reading.metric_id] += round(reading.value)
+            added.append(reading._replace(value=float(sums[reading.metric_id])))
+        return added
 
 
 HIGH = "when: {threshold: {metric: fill_level_pct, above: 50, clear_below: 40}}"
@@ -71,8 +86,8 @@ CROSSED = """levels:
 BY_CLOCK = "confirm: clock"
 
 
-def lines(*parts: str) -> Example:
-    return Example("".join(f"    {part}\n" for part in parts))
+def lines(*parts: str, **tried_with: Any) -> Example:
+    return Example("".join(f"    {part}\n" for part in parts), **tried_with)
 
 
 EXAMPLES = {
@@ -83,7 +98,9 @@ EXAMPLES = {
     "jump": lines("when: {jump: {metric: fill_level_pct, down_by: 40, within: 1h}}"),
     "stuck": lines("when: {stuck: {metric: fill_level_pct, over: 1h, tolerance: 5, min_points: 3}}"),
     "night": lines(
-        'when: {night: {metric: fill_level_pct, window: "02:00-05:00", stat: min_hourly_rate, above: 3, coverage: 0.5}}'
+        'when: {night: {metric: water_m3, window: "02:00-05:00", stat: min_hourly_rate, above: 300, coverage: 0.5}}',
+        metrics=(WATER,),
+        counters=True,
     ),
     "any and not": lines(
         "when: {any: [{threshold: {metric: fill_level_pct, above: 90}},"
@@ -143,9 +160,12 @@ def arriving(draw: st.DrawFn, name: str) -> list[Reading]:
             unique_by=lambda item: item[:2],
         )
     )
-    series = [(minute * example.every_min * MINUTE_US + start_us, *rest) for minute, *rest in sorted(drawn)]
-    late = sorted(range(len(series)), key=lambda place: (place + series[place][3], place))
-    return [Reading(*series[place][:3]) for place in late]
+    drawn.sort()
+    series = example.counted(
+        [Reading(start_us + at * example.every_min * MINUTE_US, metric, value) for at, metric, value, _ in drawn]
+    )
+    late = sorted(range(len(series)), key=lambda place: (place + drawn[place][3], place))
+    return [series[place] for place in late]
 
 
 def fold(one: Rule, items: list[Any], state: KeyState | None = None) -> tuple[KeyState, list[Transition]]:
@@ -300,6 +320,23 @@ def test_silence_does_not_depend_on_ticks_duplicates_and_restarts(data: st.DataO
         if isinstance(item, Seen):
             state = restarted(one, state)
     assert [made[:3] for made in told] == [made[:3] for made in expected]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_can_fire(name: str) -> None:
+    """Else the other tests would say nothing of it."""
+    example, one, chance = EXAMPLES[name], RULES[name], random.Random(1)
+    metrics = sorted(one.metric_ids & set(example.metrics))
+    for _ in range(300):
+        series = [
+            Reading(T0 + place * example.every_min * MINUTE_US, metric, chance.choice(example.values))
+            for place in range(example.most_steps)
+            for metric in metrics
+            if chance.random() < 0.8
+        ]
+        if any(made.kind == "fires" for made in fold(one, example.counted(series))[1]):
+            return
+    pytest.fail("none of 300 series makes it fire")
 
 
 def _kinds(node: Any) -> set[str]:
