@@ -80,7 +80,8 @@ class Settings(BaseSettings):
         description="Whether rules judge what is older than their memory (days) when it comes, as of a simulated past",
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        default="Europe/Kyiv", description="Zone of devices that send local times without a zone"
+        default="Europe/Kyiv",
+        description="Zone of devices that send local times without a zone, of rules' hours and of texts",
     )
     board_host: str = Field(default="127.0.0.1", description="Address that the board listens on")
     board_port: int = Field(default=8080, ge=0, le=65_535, description="Port of the board")

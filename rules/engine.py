@@ -66,6 +66,7 @@ class Engine:
         self._silence: list[Machine] = []
         watched = {metric_id for rule in rules for metric_id in rule.metric_ids}
         self._watched = np.array(sorted(watched), np.int16)
+        self._by_label = {rule.id for rule in rules if rule.labels_wanted}
         self._wrong_labels: list[str] = []
         self._points: dict[int, PointInfo] = {}
         #: Pairs of rule and point that the last `set_points` no longer watches.
@@ -115,7 +116,7 @@ class Engine:
         for whole in self.rules.values():
             if not in_scope(whole.scope, point):
                 continue
-            rule, wrong = whole.at(point.labels)
+            rule, wrong = whole.at(point.labels) if whole.id in self._by_label else (whole, "")
             if wrong:
                 self._wrong_labels.append(f"rule {rule.id} at the point {point.code}: {wrong}")
             key = (rule.id, point.point_id)
@@ -253,7 +254,7 @@ class Engine:
 
 def in_scope(scope: Scope, point: PointInfo) -> bool:
     """True if every given part of the scope fits the point."""
-    return scope_mismatch(scope, point) is None
+    return scope.fits(point)
 
 
 def scope_mismatch(scope: Scope, point: PointInfo) -> tuple[str, Choice, str | None] | None:

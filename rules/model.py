@@ -165,6 +165,11 @@ class Rule(Strict):
         rule._written, rule._references = (data, tuple(found)) if found else (None, ())
         return rule
 
+    @property
+    def labels_wanted(self) -> frozenset[str]:
+        """Labels of a point that it takes numbers from."""
+        return frozenset(one.label for one in self._references)
+
     def at(self, labels: Mapping[str, str]) -> tuple[Rule, str]:
         """The rule with the numbers that a point's labels give, and what is wrong with them, or nothing."""
         if not self._references:
@@ -276,9 +281,12 @@ class Rule(Strict):
 
     def memory_s(self, interval_s: float) -> float:
         """How far back readings may matter to what the rule decides now; at least two days."""
-        held = max(level.held_for or 0 for level in self.steps) + (self.keep_firing_for or 0)
-        looks_back = max(judge.watched.memory_s for judge in self._judges)
-        return max(2 * 86400, looks_back + held + 24 * interval_s)
+        return max(2 * 86400, self._looks_back_s + 24 * interval_s)
+
+    @cached_property
+    def _looks_back_s(self) -> float:
+        held_s = max(level.held_for or 0 for level in self.steps) + (self.keep_firing_for or 0)
+        return held_s + max(judge.watched.memory_s for judge in self._judges)
 
     @cached_property
     def definition(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -107,19 +108,32 @@ class Scope(Strict):
     labels: dict[str, Choice] = {}
 
     @model_serializer(mode="wrap")
-    def _asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: asked for name, asked in handler(self).items() if asked}
+
+    def fits(self, point: PointInfo) -> bool:
+        """Whether every given part fits the point."""
+        for _, choice, attribute in self._asked:
+            if not choice.fits(getattr(point, attribute)):
+                return False
+        return not self.labels or all(choice.fits(own) for _, choice, own in self.parts(point))
 
     def parts(self, point: PointInfo) -> Iterator[tuple[str, Choice, str | None]]:
         """(name, what is asked for, what the point is) of each part that asks for something."""
-        parts: tuple[tuple[str, Choice, str | None], ...] = (
-            ("kind", self.kind, point.kind),
-            ("fraction", self.fraction, point.fraction),
-            ("use", self.use, point.use),
-            ("site", self.site, point.site_id),
-            ("zone", self.zone, point.zone_id),
-            ("contractor", self.contractor, point.contractor_id),
-        )
-        yield from ((name, choice, own) for name, choice, own in parts if choice)
+        for name, choice, attribute in self._asked:
+            yield name, choice, getattr(point, attribute)
         for name, choice in self.labels.items():
             yield f"labels.{name}", choice, point.labels.get(name)
+
+    @cached_property
+    def _asked(self) -> tuple[tuple[str, Choice, str], ...]:
+        """Name, choice and the point's attribute of the parts that ask for something."""
+        parts: tuple[tuple[str, Choice, str], ...] = (
+            ("kind", self.kind, "kind"),
+            ("fraction", self.fraction, "fraction"),
+            ("use", self.use, "use"),
+            ("site", self.site, "site_id"),
+            ("zone", self.zone, "zone_id"),
+            ("contractor", self.contractor, "contractor_id"),
+        )
+        return tuple(part for part in parts if part[1])

@@ -11,12 +11,14 @@ import psycopg
 import typer
 
 from catalogue.errors import FileProblems, Problem
+from catalogue.inventory import read_inventory
 from misto.near import hint
 from misto.settings import Settings
 from rules.engine import in_scope
 from rules.errors import RulesError
 from rules.loader import rules_in_force, survey
 from rules.model import Rule
+from rules.notes import notes, points_of
 from rules.selftest import Outcome, outcomes
 from rules.words import rule_text, scope_text
 from store.alerts import fired_since, load_points
@@ -37,18 +39,26 @@ def register(group: typer.Typer) -> None:
     group.command("list")(list_rules)
 
 
-def check(paths: FilesArgument = None) -> None:
+def check(
+    paths: FilesArgument = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="note which rules watch none or very many of this city's points, and why")
+    ] = None,
+) -> None:
     """Check rule files and run their own tests: every mistake of every file at once. Exit status 1 if there is any."""
+    points = points_of(read_inventory(inventory)) if inventory is not None else None
     rules, problems = _look(paths)
     told = [str(problem) for problem in problems]
-    notes = []
+    noted = []
     for rule in rules:
         its = outcomes(rule)
         told += [f"{rule.id}: test {one.test.name!r}: {text}" for one in its for text in one.failures]
-        notes += _untested(rule)
+        noted += _untested(rule)
+    if points is not None:
+        noted += notes(rules, points)
     for line in told:
         print(line)
-    for line in notes:
+    for line in noted:
         print(f"note: {line}")
     tests = sum(len(rule.tests) for rule in rules)
     print(f"{len(rules)} rules, {tests} tests, {len(told)} mistakes")
@@ -58,12 +68,12 @@ def check(paths: FilesArgument = None) -> None:
 
 def _untested(rule: Rule) -> list[str]:
     """A rule is known by what raises it and by what does not."""
-    notes = []
+    noted = []
     if not any("fires" in item for test in rule.tests for item in test.expect):
-        notes.append(f"{rule.id} has no test in which it fires")
+        noted.append(f"{rule.id} has no test in which it fires")
     if all(test.expect for test in rule.tests):
-        notes.append(f"{rule.id} has no test in which it rightly stays quiet")
-    return notes
+        noted.append(f"{rule.id} has no test in which it rightly stays quiet")
+    return noted
 
 
 def run_tests(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_core import PydanticUndefined
 
 from catalogue.inventory import read_inventory
 from catalogue.metrics import metrics
+from catalogue.yamlfile import Document, parse_yaml
 from ingest.errors import REASONS, Reason
 from ingest.profile import load_profiles
 from misto.settings import Settings
+from rules.calendars import local_of
 from rules.conditions.tree import Node
-from rules.loader import shipped_rules
+from rules.loader import load_documents, shipped_rules
+from rules.selftest import failures
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -46,6 +50,30 @@ def test_every_shipped_rule_is_listed() -> None:
     page = (DOCS / "rules.md").read_text(encoding="utf-8")
     for rule in shipped_rules():
         assert f"`{rule.id}`" in page
+
+
+RULE_BLOCKS = re.findall(r"```yaml\n(.*?)```", (DOCS / "rules.md").read_text(encoding="utf-8"), re.DOTALL)
+_RULE: dict[str, Any] = {
+    "id": "one",
+    "title": {"en": "T", "uk": "Т"},
+    "sentence": {"en": "S", "uk": "Р"},
+    "advice": {"en": "A", "uk": "П"},
+    "source": "here",
+}
+
+
+@pytest.mark.parametrize("text", RULE_BLOCKS, ids=range(len(RULE_BLOCKS)))
+def test_the_rules_of_the_documentation_are_right(text: str) -> None:
+    """Whole files, calendars, and some keys of a rule."""
+    document = parse_yaml(text, "docs/rules.md")
+    if "school_holidays" in document.data:
+        assert len(local_of("Europe/Kyiv", document).extra_holidays) == 1
+        return
+    if "rules" not in document.data:
+        more = {} if "when" in document.data or "levels" in document.data else {"when": {"absent": {"misses": 3}}}
+        document = Document("docs/rules.md", {"version": 1, "rules": [{**_RULE, **more, **document.data}]})
+    for rule in load_documents([document]):
+        assert failures(rule) == []
 
 
 def test_every_profile_is_listed() -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from catalogue.errors import FileProblems
 from catalogue.yamlfile import parse_yaml
-from rules import state_json
 from rules.loader import load_documents, shipped_rules
 from rules.model import Rule
 from rules.refold import Open, refold, relisten
@@ -41,33 +37,8 @@ def rule(text: str) -> Rule:
 RULES = {
     "held": "    when: {threshold: {metric: fill_level_pct, above: 80, clear_below: 60}}\n    for: 30m\n",
     "at once": "    when: {threshold: {metric: fill_level_pct, below: 20, clear_above: 30}}\n",
-    "kept": "    when: {threshold: {metric: fill_level_pct, above: 50}}\n    keep_firing_for: 40m\n",
     "clock": "    when: {threshold: {metric: fill_level_pct, above: 50}}\n    for: 15m\n    confirm: clock\n",
-    "jump": "    when: {jump: {metric: fill_level_pct, down_by: 40, within: 1h}}\n",
-    "stuck": "    when: {stuck: {metric: fill_level_pct, over: 1h, tolerance: 5, min_points: 3}}\n",
-    "tree": "    when: {any: [{threshold: {metric: fill_level_pct, above: 90}},"
-    " {not: {threshold: {metric: temperature_c, above: 50}}}]}\n    for: 20m\n",
-    "stale": "    when: {any: [{threshold: {metric: fill_level_pct, above: 50}},"
-    " {all: [{threshold: {metric: temperature_c, above: 50}}, {threshold: {metric: fill_level_pct, above: 20}}]}]}\n"
-    "    for: 20m\n    max_gap: 25m\n",
-    "clock tree": "    when: {any: [{threshold: {metric: fill_level_pct, above: 90}},"
-    " {threshold: {metric: temperature_c, above: 50}}]}\n    for: 25m\n    confirm: clock\n    max_gap: 1h\n",
-    "night": '    when: {night: {metric: fill_level_pct, window: "02:00-05:00", stat: min_hourly_rate, above: 3}}\n',
 }
-CLOCKED = [name for name, text in RULES.items() if "confirm: clock" in text]
-
-readings = st.lists(
-    st.tuples(
-        st.integers(0, 60), st.sampled_from([30, 40]), st.sampled_from([5.0, 25.0, 45.0, 55.0, 75.0, 85.0, 95.0])
-    ),
-    min_size=1,
-    max_size=RING,
-    unique_by=lambda item: item[:2],
-).map(lambda items: [Reading(T0 + minute * 10 * MINUTE_US, metric, value) for minute, metric, value in items])
-
-
-def watched(one: Rule, series: list[Reading]) -> list[Reading]:
-    return [reading for reading in series if reading.metric_id in one.metric_ids]
 
 
 def fold(one: Rule, items: list[Any], state: KeyState | None = None) -> tuple[KeyState, list[Transition]]:
@@ -77,82 +48,6 @@ def fold(one: Rule, items: list[Any], state: KeyState | None = None) -> tuple[Ke
         state, made = step(one, 1800, state, item)
         told.extend(made)
     return state, told
-
-
-def episodes(told: list[Transition]) -> dict[int, tuple[int | None, int | None]]:
-    """Breach → (fired, resolved) as the database would hold it in the end."""
-    held: dict[int, tuple[int | None, int | None]] = {}
-    for made in told:
-        fired, resolved = held.get(made.breached_us, (None, None))
-        match made.kind:
-            case "fires":
-                held[made.breached_us] = (made.event_us, None)
-            case "resolves":
-                held[made.breached_us] = (fired, made.event_us)
-            case "revised":
-                held[made.breached_us] = (made.event_us, resolved)
-            case "reopened":
-                held[made.breached_us] = (fired, None)
-            case "retracted":
-                del held[made.breached_us]
-    return held
-
-
-@pytest.mark.parametrize("name", RULES)
-@given(data=st.data())
-@settings(max_examples=80, deadline=None)
-def test_the_order_of_arrival_does_not_matter(name: str, data: st.DataObject) -> None:
-    one = rule(RULES[name])
-    series = watched(one, data.draw(readings))
-    shuffled = data.draw(st.permutations(series))
-    in_order, told = fold(one, sorted(series))
-    late, told_late = fold(one, shuffled)
-    assert late.core == in_order.core
-    assert episodes(told_late) == episodes(told)
-
-
-@pytest.mark.parametrize("name", RULES)
-@given(data=st.data())
-@settings(max_examples=50, deadline=None)
-def test_duplicates_and_restarts_do_not_matter(name: str, data: st.DataObject) -> None:
-    one = rule(RULES[name])
-    series = watched(one, data.draw(readings))
-    order = data.draw(st.permutations(series))
-    expected, told = fold(one, list(order))
-    state, again = initial(one), []
-    for reading in order:
-        for copy in range(data.draw(st.integers(1, 2))):
-            state, made = step(one, 1800, state, reading)
-            again.extend(made)
-            assert not (copy and made), "a duplicate changes nothing"
-        if data.draw(st.booleans()):
-            state = state_json.load(one, 1800, json.loads(json.dumps(state_json.dump(state))))
-    assert again == told
-    assert state.core == expected.core
-    assert state.ring == expected.ring
-
-
-@pytest.mark.parametrize("name", CLOCKED)
-@given(data=st.data())
-@settings(max_examples=150, deadline=None)
-def test_the_clock_and_late_readings_come_to_the_same(name: str, data: st.DataObject) -> None:
-    """However often the clock ticks, whatever arrives after it has ticked, whenever the process restarts."""
-    one = rule(RULES[name])
-    series = watched(one, data.draw(readings))
-    end = Tick(T0 + 2000 * MINUTE_US)
-    _, expected = fold(one, [*sorted(series), end])
-    ticks = [Tick(T0 + minute * MINUTE_US) for minute in sorted(data.draw(st.lists(st.integers(0, 700), max_size=20)))]
-    waiting: list[Any] = list(data.draw(st.permutations(series)))
-    state, told = initial(one), []
-    for tick in [*ticks, end]:
-        arriving = [waiting.pop() for _ in range(data.draw(st.integers(0, 4))) if waiting]
-        for item in [*arriving, tick] if tick is not end else [*arriving, *waiting, end]:
-            state, made = step(one, 1800, state, item)
-            told += made
-            assert step(one, 1800, state, item)[1] == (), "the same again changes nothing"
-        if data.draw(st.booleans()):
-            state = state_json.load(one, 1800, json.loads(json.dumps(state_json.dump(state))))
-    assert episodes(told) == episodes(expected)
 
 
 def test_a_reading_that_the_clock_overtook_takes_back_what_it_decided() -> None:
