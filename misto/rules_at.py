@@ -1,0 +1,62 @@
+"""Rules as they are in another folder or file, or as they were at a commit of git."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from rules.errors import RulesError
+from rules.loader import read_rules, shipped_rules
+from rules.model import Rule
+
+_GIT_S = 30
+
+
+def rules_at(place: str, paths: list[Path] | None, own: Path | None) -> list[Rule]:
+    """The rules to compare with: those of a file or folder, or of a git commit (`HEAD~1`, a tag).
+
+    `paths`: files and folders that the comparison is about, if not the rules in force; `own`: the city's own folder.
+    Where the rules in force are compared, a folder or a commit stands for the city's own rules, over the shipped ones;
+    without own rules a commit stands for the shipped ones.
+    """
+    path = Path(place)
+    if path.exists():
+        its = read_rules([path])
+        return its if paths else _over_shipped(its)
+    if paths:
+        return [rule for each in paths for rule in _at_commit(place, each)]
+    if own is not None:
+        return _over_shipped(_at_commit(place, own))
+    with as_file(files("rules").joinpath("packs")) as packs:
+        return _at_commit(place, packs)
+
+
+def _over_shipped(its: list[Rule]) -> list[Rule]:
+    return list(({rule.id: rule for rule in shipped_rules()} | {rule.id: rule for rule in its}).values())
+
+
+def _at_commit(commit: str, path: Path) -> list[Rule]:
+    """The rules of a file or folder as they were; a folder that was not there had none."""
+    folder = path if path.is_dir() else path.parent
+    known = () if commit.startswith("-") else _git(folder, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    if not known:
+        raise RulesError(f"{commit!r} is no file, no folder, and no commit of the git repository of {folder}")
+    names = _git(folder, "ls-tree", "--name-only", commit, "./" if path.is_dir() else f"./{path.name}").splitlines()
+    with tempfile.TemporaryDirectory() as copy:
+        for name in names:
+            if name.endswith(".yaml"):
+                Path(copy, Path(name).name).write_text(_git(folder, "show", f"{commit}:./{name}"), encoding="utf-8")
+        return read_rules([Path(copy)])
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git says; empty if it fails."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=_GIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RulesError(f"git cannot be run: {error}") from None
+    return done.stdout if done.returncode == 0 else ""
