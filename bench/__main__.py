@@ -1,10 +1,24 @@
-"""`python -m bench [--quick] [NAME …]`; without a name all but growth."""
+"""`python -m bench [--quick] [NAME …]`; without a name all but growth and backpressure."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import backfill, city, decode, growth, ingest, rules, simulate, store, workers
+from bench import (
+    backfill,
+    backpressure,
+    broker,
+    city,
+    decode,
+    growth,
+    ingest,
+    latency,
+    memory,
+    rules,
+    simulate,
+    store,
+    workers,
+)
 from bench.results import machine
 
 ALL = {
@@ -15,6 +29,10 @@ ALL = {
     "workers": workers.run,
     "growth": growth.run,
     "ingest": ingest.run,
+    "latency": latency.run,
+    "backpressure": backpressure.run,
+    "memory": memory.run,
+    "broker": broker.run,
     "simulate": simulate.run,
     "city": city.run,
 }
@@ -23,8 +41,8 @@ ALL = {
 def main() -> None:
     """Run the named benchmarks, or all."""
     names = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    # Growth takes ten minutes, and is asked for by name.
-    names = names or [name for name in ALL if name != "growth"]
+    # These take ten minutes and more, and are asked for by name.
+    names = names or [name for name in ALL if name not in ("growth", "backpressure")]
     unknown = [name for name in names if name not in ALL]
     if unknown:
         sys.exit(f"bench: there is no {unknown[0]}; there are {', '.join(ALL)}")

@@ -31,9 +31,9 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def postgres(path: Path) -> Iterator[PostgresServer]:
-    """A migrated database."""
-    server = PostgresServer(binaries(), path / "postgres", settings={"shared_buffers": "1GB"})
+def postgres(path: Path, **settings: str) -> Iterator[PostgresServer]:
+    """A migrated database; `settings` are the server's own."""
+    server = PostgresServer(binaries(), path / "postgres", settings={"shared_buffers": "1GB"} | settings)
     server.start()
     try:
         migrate(server.url)
@@ -43,9 +43,9 @@ def postgres(path: Path) -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def mosquitto(path: Path) -> Iterator[MosquittoServer]:
-    """A broker."""
-    server = MosquittoServer(binaries(), path / "mosquitto")
+def mosquitto(path: Path, extra: str = "") -> Iterator[MosquittoServer]:
+    """A broker; `extra` are further lines of its configuration."""
+    server = MosquittoServer(binaries(), path / "mosquitto", extra=extra)
     server.start()
     try:
         yield server

@@ -14,7 +14,7 @@ import psycopg
 from ingest.clock import TimeSource
 from ingest.decoder import Decoder, digest
 from ingest.envelopes import NotAReading
-from ingest.errors import Reason, Undecodable
+from ingest.errors import Reason, Undecodable, bare
 from ingest.message import Message
 from store.errors import StoreError, is_about_data
 from store.text import storable
@@ -78,12 +78,12 @@ def decode_batch(messages: Sequence[Message], decoder: Decoder, deliveries: Deli
         try:
             parts = decoder.decode(message)
         except NotAReading as error:
-            outcomes[error.outcome] += 1
+            outcomes[bare(error).outcome] += 1
             continue
         except Exception as error:
             if isinstance(error, StoreError) or (isinstance(error, psycopg.Error) and not is_about_data(error)):
                 raise  # the registry's database is away: the whole batch waits
-            refusal = error if isinstance(error, Undecodable) else _failed(error)
+            refusal = bare(error if isinstance(error, Undecodable) else _failed(error))
             reasons[refusal.reason] += 1
             outcomes["quarantined"] += 1
             unreadable.append(Unreadable(source, refusal.reason, refusal.detail, refusal.device_address))

@@ -13,7 +13,7 @@ from catalogue.metrics import Quality, metrics
 from ingest.clock import TimeSource, settle_time
 from ingest.envelopes import Announcement, Envelope, NotAReading, Uplink
 from ingest.envelopes.base import json_value
-from ingest.errors import LONGEST_DETAIL, Reason, Undecodable
+from ingest.errors import LONGEST_DETAIL, Reason, Undecodable, bare
 from ingest.message import Message
 from ingest.pins import Pins
 from ingest.profile import Mapped, Profile
@@ -134,10 +134,10 @@ class Decoder:
             try:
                 parts += self._place(message, envelope, item, explanation)
             except NotAReading as error:
-                nothing = nothing or error
+                nothing = nothing or bare(error)
             except Undecodable as error:
                 error.device_address = item.address
-                refused.append(error)
+                refused.append(bare(error))
         if not parts:
             if refused:
                 raise refused[0]
@@ -223,9 +223,9 @@ class Decoder:
                 parts.append(self._part(message, envelope, uplink, mapped, profile, *place, signal))
                 signal = {}
             except NotAReading as error:
-                nothing = error
+                nothing = bare(error)
             except Undecodable as error:
-                refused.append(error)
+                refused.append(bare(error))
         if not parts:
             raise refused[0] if refused else nothing or Undecodable(Reason.NO_READINGS, "it holds no reading")
         if problems:

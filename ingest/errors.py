@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar
 
 from store.text import storable
+
+_Error = TypeVar("_Error", bound=Exception)
 
 #: Details quote what came, which has no end of its own.
 LONGEST_DETAIL = 900
@@ -48,6 +51,21 @@ REASONS: dict[Reason, str] = {
 
 class IngestError(Exception):
     """Base of everything that `ingest` raises."""
+
+
+class SessionInUse(IngestError):
+    """The session that is to leave belongs to a process that runs."""
+
+
+class NotLeft(IngestError):
+    """Stopped before the session was empty; the broker keeps it."""
+
+
+def bare(error: _Error) -> _Error:
+    """The error alone. A traceback holds its frames with the whole message; where one of them holds the error too, all
+    of it stays until the garbage collector comes, which large messages of few objects do not call."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 class Undecodable(IngestError):

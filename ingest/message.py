@@ -16,3 +16,8 @@ class Message:
     qos: int = 1
     duplicate: bool = False
     retained: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Of topic (in characters) and content."""
+        return len(self.topic) + len(self.payload)

@@ -19,7 +19,7 @@ from ingest import metrics
 from ingest.batch import DecodedBatch, Deliveries, Seen, decode_batch
 from ingest.decoder import Decoder
 from ingest.message import Message
-from store.errors import StoreError, is_temporary
+from store.errors import StoreError, in_words, is_temporary
 from store.writer import ReadingWriter
 
 log = logging.getLogger("misto.ingest")
@@ -28,10 +28,15 @@ log = logging.getLogger("misto.ingest")
 _QUIET_S = 0.005
 
 
+#: Between two tries to write; live messages wait for so long once the database is back.
+_LONGEST_PAUSE_S = 2.0
+
+
 @dataclass
 class _Work:
     generation: int
     messages: list[Message]
+    size_bytes: int
     first_at: float
     taken: bool = False
     done: bool = False
@@ -41,7 +46,8 @@ class _Work:
 class Pipeline:
     """`connect` makes a connection for a writer; `client_id` names the session for redeliveries.
 
-    `most_messages` and `most_bytes` (of topics and contents) bound what is held while the database is away.
+    `most_messages` and `most_bytes` (of topics and contents) bound what is held while the database is away;
+    `batch_messages` and `batch_bytes` what is decoded at once, for a content may hold many readings.
     """
 
     decoder: Decoder
@@ -52,14 +58,15 @@ class Pipeline:
     linger_s: float
     deliveries: Deliveries = field(default_factory=dict)
     most_messages: int = 40_000
-    most_bytes: int = 256 * 1024 * 1024
+    most_bytes: int = 64 * 1024 * 1024
+    batch_bytes: int = 2 * 1024 * 1024
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
         self._pending: list[Message] = []
         self._generation = 0
         self._earlier: dict[int, Message] = {}
-        self._held_messages = self._held_bytes = 0
+        self._held_messages = self._held_bytes = self._pending_bytes = 0
         self._first_at = self._last_at = 0.0
         self._works: deque[_Work] = deque()
         self._stop = threading.Event()
@@ -92,8 +99,8 @@ class Pipeline:
         now = time.monotonic()
         with self._changed:
             if self._generation != generation:
-                if self._pending:
-                    self._cut(len(self._pending))
+                while self._pending:
+                    self._cut()
                 self._generation = generation
                 self._earlier = {m.packet_id: m for work in self._works for m in work.messages if m.packet_id}
             if self._earlier:
@@ -102,8 +109,10 @@ class Pipeline:
                 self._first_at = now
             self._pending.extend(messages)
             self._last_at = now
+            size_bytes = sum([message.size_bytes for message in messages])
             self._held_messages += len(messages)
-            self._held_bytes += _size(messages)
+            self._held_bytes += size_bytes
+            self._pending_bytes += size_bytes
             metrics.UNACKNOWLEDGED.set(self._held_messages)
             self._changed.notify()
 
@@ -124,7 +133,7 @@ class Pipeline:
                 work = self._works.popleft()
                 result.append((work.generation, [m.packet_id for m in work.messages if m.packet_id]))
                 self._held_messages -= len(work.messages)
-                self._held_bytes -= _size(work.messages)
+                self._held_bytes -= work.size_bytes
             if self._earlier and (not self._works or self._works[0].generation == self._generation):
                 self._earlier = {}
             if result:
@@ -161,9 +170,21 @@ class Pipeline:
         """Why nothing can be written now; empty if it can."""
         return self._failure
 
-    def _cut(self, count: int) -> _Work:
-        work = _Work(self._generation, self._pending[:count], self._first_at)
-        self._pending = self._pending[count:]
+    def _cut(self) -> _Work:
+        """Make a batch of what came first: as much as is decoded at once, a message at the least."""
+        messages = self._pending[: self.batch_messages]
+        size_bytes = self._pending_bytes
+        if len(messages) < len(self._pending) or size_bytes > self.batch_bytes:
+            size_bytes = count = 0
+            for message in messages:
+                if count and size_bytes + message.size_bytes > self.batch_bytes:
+                    break
+                size_bytes += message.size_bytes
+                count += 1
+            messages = messages[:count]
+        work = _Work(self._generation, messages, size_bytes, self._first_at)
+        self._pending = self._pending[len(messages) :]
+        self._pending_bytes -= size_bytes
         self._first_at = time.monotonic()
         self._works.append(work)
         return work
@@ -176,10 +197,11 @@ class Pipeline:
                 if work is None and self._pending:
                     now = time.monotonic()
                     due = min(self._first_at + self.linger_s, self._last_at + _QUIET_S)
-                    if len(self._pending) < self.batch_messages and now < due:
+                    full = len(self._pending) >= self.batch_messages or self._pending_bytes >= self.batch_bytes
+                    if not full and now < due:
                         self._changed.wait(max(due - now, 0.0005))
                         continue
-                    work = self._cut(self.batch_messages)
+                    work = self._cut()
                 if work is not None:
                     work.taken = True
                     return work
@@ -207,13 +229,13 @@ class Pipeline:
                     ):
                         log.exception("a batch cannot be written; trying again")
                     elif not self._failure:
-                        log.warning("nothing can be written now, messages wait in the broker: %s", _first_line(error))
-                    self._failure = _first_line(error)
+                        log.warning("messages wait in the broker, for they cannot be stored: %s", in_words(error))
+                    self._failure = in_words(error)
                     if connection is not None:
                         connection.close()
                     writer = connection = None
                     self._stop.wait(pause_s)
-                    pause_s = min(pause_s * 2, 5.0)
+                    pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         if connection is not None:
             connection.close()
 
@@ -247,12 +269,3 @@ class Pipeline:
         metrics.UNSET_CLOCKS.inc(decoded.unset_clocks)
         if stored:
             metrics.LAST_READING.set_to_current_time()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _size(messages: list[Message]) -> int:
-    return sum([len(message.topic) + len(message.payload) for message in messages])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from psycopg import Connection
 from ingest import metrics
 from ingest.decoder import Decoder
 from ingest.envelopes import all_envelopes
+from ingest.errors import NotLeft
+from ingest.leaving import LeavingSession
 from ingest.pins import parse_pins
 from ingest.pipeline import Pipeline
 from ingest.profile import load_profiles
@@ -24,11 +26,11 @@ from ingest.registry import CachedRegistry
 from ingest.session import Session, SessionConfig
 from store.connection import connect
 from store.devices import settle_placed
-from store.errors import DatabaseUnreachable, StoreError, is_temporary
+from store.errors import StoreError, in_words, is_temporary
 from store.migrate import check_schema
 from store.registry import REGISTRY_CHANNEL
 from store.service_state import beat, last_beat, record_outage, write_device_status
-from store.writer import load_deliveries
+from store.writer import forget_deliveries, load_deliveries
 
 log = logging.getLogger("misto.ingest")
 
@@ -65,6 +67,7 @@ class Ingest:
         profiles = load_profiles(config.profiles_dir, ZoneInfo(config.time_zone))
         envelopes = all_envelopes(ZoneInfo(config.time_zone))
         pins = parse_pins(config.envelopes, envelopes)
+        descriptions = tuple(each for envelope in envelopes for each in envelope.descriptions)
         decoder = Decoder(envelopes, profiles, self._registry, pins=pins)
         self._pipeline = Pipeline(
             decoder,
@@ -76,37 +79,65 @@ class Ingest:
             # Some brokers send more than receive-maximum allows, and QoS 0 knows no limit.
             most_messages=2 * config.session.receive_maximum + 20_000,
         )
-        self._session = Session(
-            config.session,
-            on_messages=self._pipeline.put,
-            finished=self._pipeline.finished,
-            has_room=self._pipeline.has_room,
-            wake=self._pipeline.wake,
-            drain=self._pipeline.drain,
-            on_connected=self._on_connected,
-            on_disconnected=self._on_disconnected,
-        )
+        self._wiring: dict[str, Any] = {
+            "config": replace(config.session, descriptions=descriptions),
+            "on_messages": self._pipeline.put,
+            "finished": self._pipeline.finished,
+            "has_room": self._pipeline.has_room,
+            "wake": self._pipeline.wake,
+            "drain": self._pipeline.drain,
+            "on_connected": self._on_connected,
+            "on_disconnected": self._on_disconnected,
+        }
+        self._session = Session(**self._wiring)
         self._down_since: datetime | None = None
         self._up_at: datetime | None = None
+        self._waits_for = "the database has not been asked yet"
 
     def _connect(self) -> Connection[Any]:
         return connect(self._config.database_url, service="ingest", idle_transaction_s=_IDLE_TRANSACTION_S)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
+        if self._waits_for:
+            return False, self._waits_for
         if self._pipeline.failure:
             return False, f"the database cannot be written to: {self._pipeline.failure}"
         return self._session.connected, self._session.state
 
     def run(self) -> None:
-        """Receive until `stop`. Raises `StoreError` where waiting does not help."""
+        """Receive until `stop`. Raises `StoreError` or `BrokerRefused` at the start where waiting does not help."""
+        self._run(self._session)
+
+    def leave(self) -> str:
+        """End the session for good once the broker's queue for it is empty; returns a sentence about it.
+
+        Raises `NotLeft` if stopped before that, `SessionInUse`, and `StoreError`.
+        """
+        session = self._session = LeavingSession(**self._wiring, unfinished=self._pipeline.unfinished)
+        if not self._config.session.share:
+            log.warning("MISTO_MQTT_SHARE is empty: until another worker subscribes, nobody keeps what is published")
+        self._run(session)
+        name, place = self._config.session.client_id, self._config.session.place
+        if not session.gone:
+            raise NotLeft(
+                f"stopped before the session {name} had left: what it holds waits at the broker; run "
+                "`misto ingest --leave` again, or start its worker again"
+            )
+        if not session.existed:
+            return f"the broker at {place} has no session {name}: there was nothing to bring home"
+        with self._connect() as connection:
+            forget_deliveries(connection, name)
+        return f"the session {name} has left the broker at {place}; it brought home {session.acknowledged} messages"
+
+    def _run(self, session: Session) -> None:
         if not self._wait_for_database():
             return
         self._pipeline.start()
         housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
         housekeeping.start()
         try:
-            self._session.run(self._stop)
+            session.run(self._stop)
         finally:
             self._stop.set()
             self._pipeline.close()
@@ -119,24 +150,29 @@ class Ingest:
                 log.warning("the last status of devices could not be written: %s", error)
 
     def _wait_for_database(self) -> bool:
-        told = False
+        """For as long as waiting helps: the broker keeps what comes, and a restart would bring nothing.
+
+        False if it was told to stop meanwhile. Raises `StoreError` where a person must change something.
+        """
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    check_schema(connection)
+                    check_schema(connection, writes=True)
                     log.info("%d devices are known", self._registry.reload(connection))
                     deliveries = load_deliveries(connection, self._config.session.client_id)
                     self._pipeline.deliveries.update(
                         {packet_id: (digest, round(at * 1e6)) for packet_id, (digest, at) in deliveries.items()}
                     )
                     self._down_since = last_beat(connection, "ingest")
+                self._waits_for = ""
                 return True
-            except (DatabaseUnreachable, psycopg.Error) as error:
-                if isinstance(error, psycopg.Error) and not is_temporary(error):
+            except (StoreError, psycopg.Error) as error:
+                if not (is_temporary(error) if isinstance(error, psycopg.Error) else error.waiting_helps):
                     raise
-                if not told:
-                    log.warning("%s; waiting for it", str(error).strip())
-                    told = True
+                sentence = in_words(error)
+                if sentence != self._waits_for:
+                    log.warning("%s (waiting for it)", sentence)
+                self._waits_for = sentence
                 self._stop.wait(1)
         return False
 

@@ -8,39 +8,31 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 import psycopg
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from psycopg import Connection
 
+from ingest import refusals
+from misto.doctor_broker import limits
+from misto.finding import Finding, Level
 from misto.settings import Settings
 from store.connection import connect, describe
-from store.errors import StoreError
-from store.migrate import edition_of, pending
+from store.errors import MigrationError, NoTimescale, StoreError, in_words
+from store.migrate import check_schema, edition_of
 from store.queries import sql
 from store.reading_log import lag
 from store.rules_leases import unheld, worker_list
 
-Level = Literal["ok", "warning", "wrong"]
-
 _SERVICES = ("ingest", "rules", "keeper", "board")
+_SUBJECTS = {NoTimescale: "TimescaleDB", MigrationError: "migrations"}
 _CLOCK_TOLERANCE_S = 5.0
 _DISK_FREE_GB = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's: what was looked at, how it is, and what to do if it is not well."""
-
-    subject: str
-    level: Level
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -49,12 +41,18 @@ def examine(settings: Settings, environment: Mapping[str, str]) -> Iterator[Find
     try:
         connection = connect(settings.database_url, service="doctor", autocommit=True, timeout_s=5)
     except StoreError as error:
-        yield Finding("database", "wrong", str(error), "`make demo` starts a private one")
+        yield _wrong("database", f"{error}; `make demo` starts a private one")
     else:
         with connection:
             yield from _database(connection, settings)
     yield from _broker(settings)
     yield from _disk(settings)
+
+
+def _wrong(subject: str, sentence: str, level: Level = "wrong") -> Finding:
+    """The sentences of errors say what is wrong, then what to do."""
+    text, _, remedy = sentence.partition("; ")
+    return Finding(subject, level, text, remedy or "docs/operations.md, Exit statuses")
 
 
 def _settings(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -69,34 +67,31 @@ def _settings(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _database(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
-    version = connection.info.server_version // 10_000
-    place = describe(settings.database_url)
-    if version < 15:
-        yield Finding("database", "wrong", f"{place} is PostgreSQL {version}", "Misto needs 15 or newer; 17 is tested")
-    else:
-        yield Finding("database", "ok", f"{place}, PostgreSQL {version}")
+    well = Finding(
+        "database",
+        "ok",
+        f"{describe(settings.database_url)}, PostgreSQL {connection.info.server_version // 10_000}",
+    )
     try:
-        edition = edition_of(connection)
-        todo = pending(connection)
+        check_schema(connection, writes=True)
     except StoreError as error:
-        yield Finding("migrations", "wrong", str(error), "run `misto migrate` as the database's owner")
+        subject = next((name for kind, name in _SUBJECTS.items() if isinstance(error, kind)), "database")
+        if subject != "database":
+            yield well
+        yield _wrong(subject, str(error))
         return
-    if edition == "apache":
+    yield well
+    if edition_of(connection) == "apache":
         text = "Apache edition: rollups are views, no columnstore"
         yield Finding("TimescaleDB", "ok", text, "for years of data take the Community edition")
     else:
         yield Finding("TimescaleDB", "ok", "Community edition")
-    if todo:
-        yield Finding("migrations", "wrong", f"{len(todo)} are pending", "run `misto migrate`")
-        return
     yield Finding("migrations", "ok", "the schema is up to date")
     for look in (_clock, _city, _services, _flow):
         try:
             yield from look(connection, settings)
         except psycopg.Error as error:
-            yield Finding(
-                look.__name__.strip("_"), "wrong", str(error).strip(), "check the rights of this database role"
-            )
+            yield Finding(look.__name__.strip("_"), "wrong", in_words(error), "check the rights of this database role")
 
 
 def _clock(connection: Connection[Any], settings: Settings) -> Iterator[Finding]:
@@ -193,54 +188,87 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         text = f"the broker at {place} cannot be reached: {error}"
         yield Finding("broker", "wrong", text, "start it, or set MISTO_MQTT_URL to where it is")
         return
-    said = _session(settings, host, port)
-    if said["refused"] is not None:
-        remedy = "check user and password in MISTO_MQTT_URL; Misto asks for MQTT 5 first"
-        yield Finding("broker", "wrong", f"{place} refuses the session: {said['refused']}", remedy)
-        return
-    yield Finding("broker", "ok", f"{place}, MQTT 5")
-    if said["subscription"] is not None:
-        text = f"{place} refuses to let us read: {said['subscription']}"
-        yield Finding("broker", "wrong", text, "allow this user to read the topics (deploy/mosquitto/acl)")
-    packet = said["packet"]
-    if packet and packet < 65_536:
-        text = f"{place} takes packets of {packet} bytes at the most"
-        yield Finding("broker", "warning", text, "set max_packet_size to 1048576 (deploy/mosquitto/mosquitto.conf)")
+    said = _session(settings, host, port, MQTTProtocolVersion.MQTTv5)
+    if said.wrong_version or said.silent:
+        said = _session(settings, host, port, MQTTProtocolVersion.MQTTv311)
+        if said.taken and settings.mqtt_share:
+            said.refusal = refusals.of_share(settings.mqtt_share)
+    if said.taken:
+        number = "5" if said.version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        yield Finding("broker", "ok", f"{place}, MQTT {number}")
+    if said.refusal is not None:
+        yield _wrong("broker", f"{place} {said.refusal.sentence}")
+    about_packets = refusals.about_packets(said.packet_bytes)
+    if about_packets is not None:
+        yield _wrong("broker", f"{place} {about_packets}", "warning")
+    if said.taken and said.version is MQTTProtocolVersion.MQTTv5:
+        yield from limits(settings)
 
 
-def _session(settings: Settings, host: str, port: int) -> dict[str, Any]:
+@dataclass
+class _Said:
+    """What the broker answered in one session."""
+
+    version: MQTTProtocolVersion
+    taken: bool = False
+    silent: bool = True
+    wrong_version: bool = False
+    refusal: refusals.Refusal | None = field(default_factory=refusals.of_silence)
+    packet_bytes: int | None = None
+
+
+def _session(settings: Settings, host: str, port: int, version: MQTTProtocolVersion) -> _Said:
     """Log in and subscribe as ingest would, under a name of our own that leaves no session behind."""
-    said: dict[str, Any] = {"refused": "it does not answer", "subscription": None, "packet": 0}
+    said = _Said(version)
     done = threading.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"misto-doctor-{os.getpid()}", protocol=mqtt.MQTTv5)
+    name = f"misto-doctor-{os.getpid()}"
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=version)
     parts = urlsplit(settings.mqtt_url)
     if parts.username:
         client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-    if parts.scheme == "mqtts":
-        client.tls_set(ca_certs=str(settings.mqtt_ca_file) if settings.mqtt_ca_file else None)
+    topics = [topic.strip() for topic in settings.mqtt_topics.split(",")]
+    # A group of the doctor's own: in that of the workers it would take a share of their messages.
+    group = f"$share/{name}/" if settings.mqtt_share else ""
 
     def on_connect(client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        said.silent = False
         if reason.is_failure:
-            said["refused"] = str(reason)
+            said.wrong_version = reason.value == refusals.WRONG_VERSION
+            said.refusal = refusals.of_login(reason.value, str(reason))
             done.set()
             return
-        said["refused"] = None
-        said["packet"] = getattr(properties, "MaximumPacketSize", 0)
-        client.subscribe([(topic.strip(), 1) for topic in settings.mqtt_topics.split(",")])
+        said.taken = True
+        said.packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        said.refusal = refusals.of_size(said.packet_bytes, topics)
+        if said.refusal is not None:
+            done.set()
+            return
+        client.subscribe([(group + topic, 1) for topic in topics])
 
     def on_subscribe(client: mqtt.Client, data: Any, mid: int, reasons: Any, properties: Any) -> None:
-        refused = [str(reason) for reason in reasons if reason.is_failure]
-        said["subscription"] = ", ".join(refused) or None
+        answers = zip(topics, reasons, strict=False)
+        said.refusal = refusals.of_subscription(
+            (topic, reason.value, str(reason)) for topic, reason in answers if reason.is_failure
+        )
         done.set()
 
-    client.on_connect, client.on_subscribe = on_connect, on_subscribe
+    def on_disconnect(client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            said.silent, said.refusal = False, refusals.of_end(reason.value, str(reason))
+        done.set()
+
+    client.on_connect, client.on_subscribe, client.on_disconnect = on_connect, on_subscribe, on_disconnect
     try:
+        if parts.scheme == "mqtts":
+            client.tls_set(ca_certs=str(settings.mqtt_ca_file) if settings.mqtt_ca_file else None)
         client.connect(host, port, 10)
         client.loop_start()
         done.wait(5)
     except OSError as error:
-        said["refused"] = str(error)
+        said.silent = False
+        said.refusal = refusals.Refusal(f"cannot be talked to: {error}; check MISTO_MQTT_URL and MISTO_MQTT_CA_FILE")
     finally:
+        client.on_disconnect = None
         client.disconnect()
         client.loop_stop()
     return said

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _mqtt_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError("is no address of a broker; expected mqtt://user:password@host:port, or mqtts:// for TLS")
+    return text
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, KeyError):  # KeyError: ZoneInfoNotFoundError
+        raise ValueError("is no time zone; expected a name such as Europe/Kyiv") from None
+    return text
 
 
 class Settings(BaseSettings):
@@ -18,7 +39,7 @@ class Settings(BaseSettings):
         default="postgresql:///misto",
         description="Where PostgreSQL is: postgresql://user:password@host:port/database",
     )
-    mqtt_url: str = Field(
+    mqtt_url: Annotated[str, AfterValidator(_mqtt_url)] = Field(
         default="mqtt://127.0.0.1:1883",
         description="Where the broker is: mqtt://user:password@host:port, or mqtts:// for TLS",
     )
@@ -34,7 +55,7 @@ class Settings(BaseSettings):
         default="",
         description="Name of the shared subscription of several ingest workers; empty for one worker",
     )
-    mqtt_ca_file: Path | None = Field(default=None, description="CA certificate for mqtts://, if not the system's")
+    mqtt_ca_file: FilePath | None = Field(default=None, description="CA certificate for mqtts://, if not the system's")
     receive_maximum: int = Field(
         default=10_000, ge=20, le=65_535, description="Messages that the broker may send ahead of their acknowledgement"
     )
@@ -58,7 +79,9 @@ class Settings(BaseSettings):
         default=False,
         description="Whether rules judge what is older than their memory (days) when it comes, as of a simulated past",
     )
-    time_zone: str = Field(default="Europe/Kyiv", description="Zone of devices that send local times without a zone")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        default="Europe/Kyiv", description="Zone of devices that send local times without a zone"
+    )
     board_host: str = Field(default="127.0.0.1", description="Address that the board listens on")
     board_port: int = Field(default=8080, ge=0, le=65_535, description="Port of the board")
     board_language: Literal["en", "uk"] = Field(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from store.errors import DatabaseUnreachable, WrongDatabase
+from store.errors import DatabaseLoginRefused, DatabaseUnreachable, NoSuchDatabase, WrongDatabaseUrl, first_line
 
 # A line that is half open is noticed at both ends within a minute, not after the kernel's two hours. The server must
 # notice too: a transaction that nobody will end holds its keys, and the rules read nothing that is younger than it.
@@ -33,8 +34,8 @@ def connect(
     try:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        raise WrongDatabase(
-            f"MISTO_DATABASE_URL is no database URL: {_first_line(error)}; "
+        raise WrongDatabaseUrl(
+            f"MISTO_DATABASE_URL is no database URL: {first_line(error)}; "
             "expected postgresql://user:password@host:port/database"
         ) from None
     try:
@@ -48,11 +49,38 @@ def connect(
             **_LINE,
         )
     except psycopg.OperationalError as error:
-        raise DatabaseUnreachable(
-            f"the database at {describe(url)} cannot be reached: {_first_line(error)}; "
-            "check that PostgreSQL runs and that MISTO_DATABASE_URL is right"
-        ) from error
+        raise _refusal(url, error) from error
     return connection
+
+
+# libpq gives no SQLSTATE for a connection that was refused, only the server's words. Where those are in another
+# language than English, it is "cannot be reached", with these words, and waited for.
+_LOGIN = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|pg_hba\.conf rejects|"
+    r"role \"[^\"]*\" does not exist|is not permitted to log in|permission denied for database"
+)
+_NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist")
+
+
+def _refusal(url: str, error: psycopg.OperationalError) -> DatabaseUnreachable:
+    place, text = describe(url), str(error)
+    said = first_line(error)
+    if _LOGIN.search(text):
+        # The server's own words, without libpq's about the connection.
+        said = said.rpartition("FATAL:")[2].strip() or said
+        return DatabaseLoginRefused(
+            f"the database at {place} refuses the login: {said}; check user and password in MISTO_DATABASE_URL "
+            "(`misto migrate` makes Misto's roles and sets their passwords) and the server's pg_hba.conf"
+        )
+    if _NO_DATABASE.search(text):
+        return NoSuchDatabase(
+            f"the server at {place} has no database of this name; check the name in MISTO_DATABASE_URL, "
+            "or make it (createdb) and run `misto migrate`"
+        )
+    return DatabaseUnreachable(
+        f"the database at {place} cannot be reached: {said}; "
+        "check that PostgreSQL runs and that MISTO_DATABASE_URL is right"
+    )
 
 
 def describe(url: str) -> str:
@@ -60,8 +88,3 @@ def describe(url: str) -> str:
     parts = conninfo_to_dict(url)
     host = parts.get("host") or "the local socket"
     return f"{host}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

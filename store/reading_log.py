@@ -65,10 +65,17 @@ class LogBatch:
 
 
 def read_after(
-    connection: Connection[Any], position: Position, limit: int, until: Position | None = None
+    connection: Connection[Any],
+    position: Position,
+    limit: int,
+    until: Position | None = None,
+    most_readings: int | None = None,
 ) -> list[LogBatch]:
-    """The next batches after `position`, at most `limit`, and none after `until`."""
-    parameters = {"xid": position.xid, "seq": position.seq, "limit": limit}
+    """The next batches after `position`, at most `limit`, and none after `until`.
+
+    With `most_readings` none after those that together have so many live readings.
+    """
+    parameters = {"xid": position.xid, "seq": position.seq, "limit": limit, "most": most_readings}
     until_xid, until_seq = until if until is not None else (None, None)
     with connection.cursor(binary=True) as cursor:
         for oid, code in _ARRAYS.items():

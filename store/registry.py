@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from catalogue.geometry import BinGeometry
 from catalogue.inventory import Inventory
+from store.errors import AnotherCity
 from store.inventory_diff import CityRows, Difference, changed_columns, differences, rows_of
 from store.inventory_plan import Assigned, Settled, settle
 from store.queries import sql
@@ -156,18 +157,26 @@ def read_city(connection: Connection[Any]) -> CityRows:
 
 
 def sync_inventory(
-    connection: Connection[Any], inventory: Inventory, *, exact: bool = False, dry_run: bool = False
+    connection: Connection[Any],
+    inventory: Inventory,
+    *,
+    exact: bool = False,
+    dry_run: bool = False,
+    other_city: bool = False,
 ) -> InventoryChange:
     """Make the database's city equal to the inventory, in one transaction; with `dry_run` only tell what would change.
 
     What the inventory no longer has is retired, never deleted: its history stays. A device that was unclaimed and
     now stands in the inventory is claimed, and its readings move to its point. What was claimed, swapped or released
-    by hand and is not in the inventory yet stays, unless `exact`.
+    by hand and is not in the inventory yet stays, unless `exact`. Raises `AnotherCity` where the database holds a city
+    of another name, unless `other_city`.
     """
     with connection.transaction():
         if not dry_run:
             connection.execute(sql("registry.lock"))
         old, new = read_city(connection), rows_of(inventory)
+        if not other_city:
+            _refuse_another_city(old.city, new.city)
         now = _moment(connection.execute(sql("registry.now")).fetchone())
         kept_points = [
             code
@@ -196,6 +205,17 @@ def sync_inventory(
             connection.execute(sql("registry.retire_devices"))
             connection.execute(sql("registry.notify"), {"channel": REGISTRY_CHANNEL})
     return change
+
+
+def _refuse_another_city(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> None:
+    """A name that is mended in one language is the same city's."""
+    if old is None or new is None or any(old[name] == new[name] for name in ("name_en", "name_uk")):
+        return
+    raise AnotherCity(
+        f"the database holds {old['name_en']} ({old['name_uk']}), the inventory is of {new['name_en']} "
+        f"({new['name_uk']}), and nothing was changed; set MISTO_DATABASE_URL to that city's own database, or say "
+        "--other-city if the city was renamed or shall be replaced: all sites that the file lacks are then retired"
+    )
 
 
 def _write_places(connection: Connection[Any], old: CityRows, new: CityRows, kept_points: list[str]) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import Connection
 
 from store.connection import connect
-from store.errors import DatabaseUnreachable, is_temporary
+from store.errors import StoreError, in_words, is_temporary
 from store.migrate import check_schema
 
 
@@ -25,27 +25,33 @@ class DatabaseService(ABC):
         self._service = service
         self._log = logging.getLogger(f"misto.{service}")
         self.failure = "it has not connected to the database yet"
+        self._has_worked = False
 
     @abstractmethod
     def serve(self, connection: Connection[Any]) -> None:
         """Work over this connection until it breaks or `stop` is set."""
 
     def run(self) -> None:
-        """Serve until `stop`. Raises `StoreError` where waiting does not help."""
+        """Serve until `stop`. Raises `StoreError` at the start where waiting does not help; who has once found the
+        database right goes on trying, and says why it cannot."""
         while not self._stop.is_set():
             try:
                 with connect(self._url, service=self._service) as connection:
-                    check_schema(connection)
+                    check_schema(connection, writes=True)
+                    self._has_worked = True
                     self.serve(connection)
-            except DatabaseUnreachable as error:
-                self._failed(str(error))
+            except StoreError as error:
+                if not (self._has_worked or error.waiting_helps):
+                    raise
+                self._failed(error)
             except psycopg.Error as error:
                 if not is_temporary(error):
                     self._log.exception("a transaction failed and is tried again")
-                self._failed(str(error).strip() or type(error).__name__)
+                self._failed(error)
             self._stop.wait(1)
 
-    def _failed(self, sentence: str) -> None:
+    def _failed(self, error: Exception) -> None:
+        sentence = in_words(error)
         if sentence != self.failure and not self._stop.is_set():
-            self._log.warning("the database is away: %s; nothing is lost meanwhile", sentence)
+            self._log.warning("%s (trying again, nothing is lost meanwhile)", sentence)
         self.failure = sentence

@@ -210,3 +210,8 @@ def _quarantine_row(entry: Unreadable) -> dict[str, Any]:
             b"\0".join([source.topic.encode(), source.payload, entry.reason.encode()]), digest_size=16
         ).digest(),
     }
+
+
+def forget_deliveries(connection: Connection[Any], client_id: str) -> None:
+    """Of a session that the broker has forgotten: nothing of it is delivered again."""
+    connection.execute(sql("writer.forget_deliveries"), {"client_id": client_id})

@@ -27,7 +27,8 @@ from dashboards.board import metrics, security
 from dashboards.board.pages import alerts, bins, buildings, claim, devices, quarantine
 from dashboards.board.visit import BoardConfig, Visit, make_templates
 from store.board import BoardPool, check_alive, open_pool
-from store.errors import is_temporary
+from store.errors import StoreError, is_temporary
+from store.migrate import check_schema
 
 log = logging.getLogger("misto.board")
 
@@ -114,6 +115,9 @@ class Board:
         try:
             with self._pool.connection() as connection:
                 check_alive(connection)
+                check_schema(connection)
+        except StoreError as error:
+            return PlainTextResponse(f"{error}\n", 503)
         except (psycopg.Error, PoolTimeout, TooManyRequests):
             return PlainTextResponse("the database cannot be reached\n", 503)
         return PlainTextResponse("the board answers and so does its database\n")

@@ -72,7 +72,8 @@ class Envelope:
     list of a message whose topic nobody owns. `decode(topic, payload, received_us)` raises `Undecodable` (the whole
     message cannot be read) or `NotAReading`, and nothing else; time and memory are bounded by the payload's size.
     `reads_empty`: a message without content means something in this format. `tells_at_length` are topics of its own on
-    which a message too large to be parsed is no mistake, and no reading.
+    which a message too large to be parsed is no mistake, and no reading. `descriptions` are filters of the topics on
+    which devices describe themselves: of several workers that share the messages, each needs all of these.
     Envelopes are asked in order of `rank`: 10 for those that own their topics by a fixed prefix, 50 the usual, 90 for
     those that take what nobody else does. One that keeps a state is used by several threads at once.
     """
@@ -85,6 +86,7 @@ class Envelope:
     rank: int = 50
     reads_empty: bool = False
     tells_at_length: frozenset[str] = frozenset()
+    descriptions: tuple[str, ...] = ()
 
 
 #: A Tasmota device is named by its topic, which may have several levels.

@@ -213,5 +213,7 @@ def make(zone: ZoneInfo) -> list[Envelope]:
             envelope.decode,
             rank=95,
             reads_empty=True,
+            # The prefix is Home Assistant's own; a city that has set another pins it.
+            descriptions=("homeassistant/+/+/config", "homeassistant/+/+/+/config"),
         )
     ]

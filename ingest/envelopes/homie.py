@@ -125,4 +125,18 @@ def _text(payload: bytes, address: str) -> str:
 
 def make(zone: ZoneInfo) -> list[Envelope]:
     """Homie; it has no times."""
-    return [Envelope("homie", "Homie", _owns_topic, lambda content: False, _Homie().decode, rank=10)]
+    return [
+        Envelope(
+            "homie",
+            "Homie",
+            _owns_topic,
+            lambda content: False,
+            _Homie().decode,
+            rank=10,
+            descriptions=(
+                "homie/5/+/$description",
+                *("homie/+/$name", "homie/+/+/$name", "homie/+/+/$type"),
+                *(f"homie/+/+/+/{name}" for name in ("$name", "$unit", "$datatype")),
+            ),
+        )
+    ]

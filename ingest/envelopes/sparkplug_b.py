@@ -215,4 +215,14 @@ def _label(metric: Metric) -> str:
 
 def make(zone: ZoneInfo) -> list[Envelope]:
     """Sparkplug B; its times are UTC. It is never guessed from content: without its topic nobody is named."""
-    return [Envelope("sparkplug_b", "Sparkplug B", _owns_topic, lambda content: False, _Sparkplug().decode, rank=10)]
+    return [
+        Envelope(
+            "sparkplug_b",
+            "Sparkplug B",
+            _owns_topic,
+            lambda content: False,
+            _Sparkplug().decode,
+            rank=10,
+            descriptions=("spBv1.0/+/NBIRTH/+", "spBv1.0/+/DBIRTH/+/+"),
+        )
+    ]

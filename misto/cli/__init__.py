@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
+import psycopg
 import typer
 from pydantic import ValidationError
 
 from catalogue.errors import CatalogueError
 from ingest.errors import IngestError
 from misto.backfill.errors import BackfillError
+from misto.exit_status import exit_status_of
 from misto.runtime.errors import EmbeddedRuntimeError
 from rules.errors import RulesError
 from simulators.errors import SimulatorError
-from store.errors import StoreError
+from store.errors import StoreError, understood
 
 #: One module per group of commands; each has `register(app)`.
 _GROUPS = (
@@ -38,14 +41,25 @@ _KNOWN = (CatalogueError, StoreError, IngestError, RulesError, SimulatorError, E
 
 
 def main() -> None:
-    """Entry point: errors that Misto knows end as one sentence and exit status 1."""
+    """Entry point: errors that Misto knows end as one sentence and an exit status of their own."""
     try:
         app()
     except _KNOWN as error:
-        print(f"misto: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(error)
+    except psycopg.Error as error:
+        known = understood(error)
+        if known is None:
+            raise
+        _end(known)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             name = "_".join(["MISTO", *map(str, item["loc"])]).upper()
-            print(f"misto: {name}: {item['msg']} (it is {item['input']!r})", file=sys.stderr)
-        sys.exit(1)
+            # A URL may have a password in it.
+            given = "" if "@" in str(item["input"]) else f" (it is {item['input']!r})"
+            print(f"misto: {name}: {item['msg'].removeprefix('Value error, ')}{given}", file=sys.stderr)
+        sys.exit(exit_status_of(error))
+
+
+def _end(error: Exception) -> NoReturn:
+    print(f"misto: {error}", file=sys.stderr)
+    sys.exit(exit_status_of(error))

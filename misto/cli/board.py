@@ -16,7 +16,7 @@ from dashboards.board.visit import BoardConfig
 from misto.service import set_up_logging, stop_on_signals
 from misto.settings import Settings
 from store.connection import connect
-from store.errors import DatabaseUnreachable, StoreError
+from store.errors import StoreError, in_words, is_temporary
 from store.migrate import check_schema
 from store.service_state import beat
 
@@ -56,25 +56,37 @@ def board() -> None:
 def _stay_alive(database_url: str, worker: str, stop: threading.Event) -> None:
     """Say every few seconds that the board is alive, until `stop`. Pages explain by themselves why they are empty.
 
-    Raises `StoreError` if the schema is not what this version needs.
+    Raises `StoreError` at the start where waiting does not help. A read-only database is one to be read.
     """
     started_at = datetime.now(UTC)
-    told = False
+    told = ""
+    has_worked = False
+
+    def tell(sentence: str) -> None:
+        nonlocal told
+        if sentence != told:
+            log.warning("%s (trying again)", sentence)
+            told = sentence
+
     while not stop.is_set():
         try:
             with connect(database_url, service="board-heartbeat", autocommit=True) as connection:
                 check_schema(connection)
-                if told:
-                    log.info("the database is there again")
-                told = False
+                has_worked = True
                 while not stop.is_set():
                     beat(connection, "board", worker, started_at, {})
+                    if told:
+                        log.info("the database is there again")
+                    told = ""
                     stop.wait(_BEAT_S)
-        except (DatabaseUnreachable, psycopg.OperationalError) as error:
-            if not told:
-                log.warning("%s; trying again every %g s", str(error).strip(), _RETRY_S)
-            told = True
+        except StoreError as error:
+            if not (has_worked or error.waiting_helps):
+                stop.set()
+                raise
+            tell(in_words(error))
             stop.wait(_RETRY_S)
-        except StoreError:
-            stop.set()
-            raise
+        except psycopg.Error as error:
+            if not is_temporary(error):
+                raise
+            tell(in_words(error))
+            stop.wait(_RETRY_S)

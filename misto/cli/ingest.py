@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ingest.service import Ingest, IngestConfig
@@ -15,7 +17,16 @@ def register(app: typer.Typer) -> None:
     app.command("ingest")(ingest)
 
 
-def ingest() -> None:
+def ingest(
+    leave: Annotated[
+        bool,
+        typer.Option(
+            "--leave",
+            help="End the session MISTO_MQTT_CLIENT_ID for good: take nothing new, bring home what waits in it, and "
+            "let the broker forget it. Its worker must have stopped.",
+        ),
+    ] = False,
+) -> None:
     """Take readings from the broker into the database until stopped."""
     settings = Settings()
     set_up_logging(settings.log_level)
@@ -39,5 +50,9 @@ def ingest() -> None:
     )
     service = Ingest(config, stop)
     tune_collector()
+    if leave:
+        # Without /metrics: it is short, and may run beside a worker that has the port.
+        print(service.leave())
+        return
     with health_server(settings.metrics_host, settings.ingest_metrics_port, service.health):
         service.run()

@@ -23,7 +23,7 @@ from misto.service import set_up_logging, stop_on_signals
 from misto.settings import Settings
 from store import quarantine
 from store.connection import connect
-from store.errors import StoreError
+from store.errors import StoreError, first_line, understood
 from store.migrate import check_schema
 from store.quarantine import Row, Selection
 from store.redaction import hidden_topic, shown
@@ -156,9 +156,7 @@ def replay(ids: Ids = None, reason: ByReason = None, device: ByDevice = None, ev
         except (psycopg.Error, StoreError) as error:
             bar.stop()
             _report(running.account, 0)
-            raise QuarantineRefused(
-                f"{_first_line(error)}; what is not told above is as it was: do it again"
-            ) from error
+            raise QuarantineRefused(f"{first_line(error)}; what is not told above is as it was: do it again") from error
     _report(running.account, count if stop.is_set() else 0)
 
 
@@ -236,11 +234,7 @@ def _connected(settings: Settings) -> Iterator[Connection[Any]]:
             connection.commit()
             yield connection
     except psycopg.Error as error:
-        raise QuarantineRefused(f"the database refuses: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise understood(error) or QuarantineRefused(f"the database refuses: {first_line(error)}") from error
 
 
 def _zone(connection: Connection[Any], settings: Settings) -> ZoneInfo:

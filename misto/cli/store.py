@@ -62,13 +62,16 @@ def load(
     exact: Annotated[
         bool, typer.Option("--exact", help="end what was claimed or swapped by hand and is not in the file")
     ] = False,
+    other_city: Annotated[
+        bool, typer.Option("--other-city", help="put this city in the place of one of another name")
+    ] = False,
 ) -> None:
     """Take an inventory over into the database, and list what it changes."""
     given = _read(file, points)
     with connect(Settings().database_url, service="inventory") as connection:
         check_schema(connection)
         inventory = given or read_inventory_files(None, file, _stored(connection))
-        change = sync_inventory(connection, inventory, exact=exact, dry_run=dry_run)
+        change = sync_inventory(connection, inventory, exact=exact, dry_run=dry_run, other_city=other_city)
     for difference in change.differences:
         print(difference)
     _say_by_hand(change.differences, file)

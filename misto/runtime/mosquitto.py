@@ -12,16 +12,20 @@ from misto.runtime.binaries import Binaries, server_user
 from misto.runtime.process import answers, free_port, spawn, stop, wait_until
 
 # Mosquitto's defaults drop what an absent subscriber has not fetched: its queue is 1,000 messages and 20 in flight.
+# The numbers are those of deploy/mosquitto/mosquitto.conf, which says why; a test holds them together.
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence true
 persistence_location {data}/
-autosave_interval 60
-max_queued_messages 0
+autosave_interval 15
+max_queued_messages 4000000
 max_queued_bytes 1073741824
 max_inflight_messages 20000
-max_packet_size 2097152
+max_inflight_bytes 67108864
+max_packet_size 1048576
+upgrade_outgoing_qos true
+persistent_client_expiration 30d
 log_dest stderr
 log_type error
 log_type warning

@@ -29,8 +29,6 @@ _SHORTEST_WAIT_S = 0.002
 _LONGEST_WAIT_S = 0.1
 # Acknowledgements that come one by one cost a pass each; while the broker has many messages to do, they are let gather.
 _SMALL_READ_BYTES, _MANY, _TOGETHER_S = 4096, 500, 0.0005
-# Of the rate limit this much may be made up for after a delay.
-_BURST_S = 0.1
 _SHORTEST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 5.0
 
@@ -40,6 +38,8 @@ class LoadConfig:
     """Which load. `count` None: until stopped; `rate_per_s` 0: as fast as the broker takes it.
 
     `window` is how many messages may wait for their acknowledgement, 1 to 32,767; a broker may allow fewer.
+    Of the rate as much as `catch_up_s` is made up for after a delay; with infinity message n is due n / rate seconds
+    after the first, whatever the broker does.
     `version_5` False: MQTT 3.1.1, which is also taken where the broker has no MQTT 5.
     """
 
@@ -52,6 +52,7 @@ class LoadConfig:
     ca_file: Path | None = None
     keepalive_s: int = 60
     settle_s: float = 10.0
+    catch_up_s: float = 0.1
 
 
 @dataclass
@@ -211,7 +212,7 @@ class Load:
             return memoryview(b""), _LONGEST_WAIT_S
         count = min(room, left, self._ring.rows - self._made % self._ring.rows)
         if rate := self._config.rate_per_s:
-            self._tokens = min(self._tokens + (now - self._counted_at) * rate, max(1.0, _BURST_S * rate))
+            self._tokens = min(self._tokens + (now - self._counted_at) * rate, max(1.0, self._config.catch_up_s * rate))
             self._counted_at = now
             if self._tokens < 1:
                 return memoryview(b""), min(_LONGEST_WAIT_S, max((1 - self._tokens) / rate, _SHORTEST_WAIT_S))

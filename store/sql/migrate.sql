@@ -4,8 +4,19 @@ CREATE EXTENSION IF NOT EXISTS timescaledb;
 -- name: license
 SELECT current_setting('timescaledb.license', true);
 
--- name: table_exists
-SELECT to_regclass('schema_migration')::text;
+-- name: facts
+-- Of whose tables these are only the schema counts that Misto's would be made in; what extensions brought is nobody's.
+SELECT (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'),
+       current_setting('timescaledb.license', true) IS NOT NULL,
+       to_regclass('schema_migration') IS NOT NULL,
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
+       ARRAY(SELECT c.relname::text FROM pg_class AS c
+             WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+               AND c.relkind IN ('r', 'p', 'f') AND to_regclass('schema_migration') IS NULL
+               AND NOT EXISTS (SELECT FROM pg_depend AS d
+                               WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+             ORDER BY 1 LIMIT 3);
 
 -- name: ensure_table
 CREATE TABLE IF NOT EXISTS schema_migration (

@@ -1,13 +1,22 @@
 -- name: read
+-- No further batch once those before it hold `most` readings; what an import brought is not counted.
 SELECT xid::text::bigint, seq, received_at, times_us, point_ids, metric_ids, "values", qualities,
        origin, reading_count
-FROM reading_log
-WHERE (xid, seq) > (%(xid)s::text::xid8, %(seq)s)
-  AND (xid, seq) <= (coalesce(%(until_xid)s::text, '18446744073709551615')::xid8,
-                     coalesce(%(until_seq)s::bigint, 9223372036854775807))
-  AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, seq
-LIMIT %(limit)s;
+FROM (
+    SELECT *, sum(CASE origin WHEN 'live' THEN reading_count ELSE 0 END) OVER (
+        ORDER BY xid, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM (
+        SELECT * FROM reading_log
+        WHERE (xid, seq) > (%(xid)s::text::xid8, %(seq)s)
+          AND (xid, seq) <= (coalesce(%(until_xid)s::text, '18446744073709551615')::xid8,
+                             coalesce(%(until_seq)s::bigint, 9223372036854775807))
+          AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY xid, seq
+        LIMIT %(limit)s
+    ) AS next
+) AS counted
+WHERE coalesce(before, 0) < coalesce(%(most)s::bigint, 9223372036854775807)
+ORDER BY xid, seq;
 
 -- name: advance
 INSERT INTO log_cursor (reader, xid, seq) VALUES (%(reader)s, %(xid)s::text::xid8, %(seq)s)

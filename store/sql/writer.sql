@@ -36,3 +36,6 @@ ON CONFLICT (client_id, packet_id) DO UPDATE SET digest = excluded.digest, recei
 
 -- name: load_deliveries
 SELECT packet_id, digest, extract(epoch FROM received_at)::float8 FROM delivery WHERE client_id = %(client_id)s;
+
+-- name: forget_deliveries
+DELETE FROM delivery WHERE client_id = %(client_id)s;

@@ -110,4 +110,4 @@ def test_a_broker_that_refuses(database_url: str, binaries: object, server_folde
     finally:
         server.stop()
     assert said["broker"][0].startswith("wrong")
-    assert "refuses the session: Not authorized" in said["broker"][0]
+    assert "refuses the login (Not authorized)" in said["broker"][0]

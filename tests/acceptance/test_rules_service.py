@@ -264,6 +264,7 @@ def test_kills_in_the_middle_make_each_alert_once(
     expected = (count * rounds, count * rounds)
     counted = "SELECT count(*), count(DISTINCT (point_id, fired_at)) FROM alert_episode WHERE state = 'resolved'"
     with process:
+        process.wait_well()  # it may have nothing left to do, and must have come so far as to be stopped
         wait_for(
             lambda: (database.execute(counted).fetchone() or ())[0] >= expected[0],
             f"all alerts, not {database.execute(counted).fetchone()}: {process.log.read_text()[-2000:]}",

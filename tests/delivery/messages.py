@@ -78,29 +78,34 @@ class Plan:
                     yield (
                         _without_clock(number, meter)
                         if chance.random() < 0.5
-                        else _of_meter(number, meter, self.end_s - MOST_ROUNDS * ROUND_S + number)
+                        else _of_meter(number, meter, self._meter_ms(number))
                     )
                     number += 1
                 if chance.random() < 0.02:
                     yield Numbered(number, Kind.POISON, f"misto/dev-{bin_number}/up", b'{"poison": %d' % number)
                     number += 1
 
+    def _meter_ms(self, number: int) -> int:
+        """Each meter's message has a time of its own, before the end: there are fewer than two for each bin and round."""
+        span_ms = MOST_ROUNDS * ROUND_S * 1000
+        return self.end_s * 1000 - span_ms + number * span_ms // (2 * self.bins * MOST_ROUNDS)
+
 
 def _of_bin(number: int, bin_number: int, at_s: int, level: float) -> Numbered:
     address = f"dev-{bin_number}"
     values = {"fill_level_pct": level, "temperature_c": round(5 + number % 97 / 10, 1), "battery_pct": 90.0}
-    return _timed(number, address, at_s, values)
+    return _timed(number, address, at_s * 1000, values)
 
 
-def _of_meter(number: int, meter: int, at_s: int) -> Numbered:
+def _of_meter(number: int, meter: int, at_ms: int) -> Numbered:
     values = {"energy_kwh": float(number), "power_w": number % 5000 + 0.5, "voltage_v": 230.0}
-    return _timed(number, f"hall-m{meter}-meter", at_s, values)
+    return _timed(number, f"hall-m{meter}-meter", at_ms, values)
 
 
-def _timed(number: int, address: str, at_s: int, values: dict[str, float]) -> Numbered:
-    payload = json.dumps({"device": address, "time": at_s, **values}).encode()
+def _timed(number: int, address: str, at_ms: int, values: dict[str, float]) -> Numbered:
+    payload = json.dumps({"device": address, "time": at_ms, **values}).encode()
     readings = tuple((address, metric, value) for metric, value in values.items())
-    return Numbered(number, Kind.TIMED, f"misto/{address}/up", payload, at_s * 1_000_000, readings)
+    return Numbered(number, Kind.TIMED, f"misto/{address}/up", payload, at_ms * 1000, readings)
 
 
 def _without_clock(number: int, meter: int) -> Numbered:

@@ -23,7 +23,7 @@ class Line:
         self._bytes_per_s = 0.0
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._dead: list[asyncio.StreamWriter] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -57,12 +57,18 @@ class Line:
     def close(self) -> None:
         self._call(self._stop_listening())
         self._call(self._reset())
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def _call(self, work: Any) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    async def _end(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -74,6 +80,15 @@ class Line:
             self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        # asyncio's own callback takes a cancelled task for a failed one.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._forward(reader, writer)
+        self._serving.discard(task)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -81,20 +96,20 @@ class Line:
             return
         pair = (writer, far_writer)
         self._pairs.add(pair)
-        there, back = (
+        pumps = [
             asyncio.ensure_future(self._pump(source, target))
             for source, target in ((reader, far_writer), (far_reader, writer))
-        )
-        self._tasks |= {there, back}
-        await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-        if pair in self._pairs:
-            self._pairs.discard(pair)
-            for one in pair:
-                with contextlib.suppress(OSError):
-                    one.close()
-        for task in (there, back):
-            task.cancel()
-            self._tasks.discard(task)
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            if pair in self._pairs:
+                self._pairs.discard(pair)
+                for one in pair:
+                    with contextlib.suppress(OSError):
+                        one.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

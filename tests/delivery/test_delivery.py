@@ -46,7 +46,7 @@ def test_nothing_is_lost_or_doubled_and_each_alert_comes_once(
     folder.mkdir(mode=0o755)
     chosen = names(shared=shared, longest_s=12)
     if shared:
-        chosen = [*random.Random(1).sample(chosen, 5), "a second worker joins dies and comes back"]
+        chosen = [*random.Random(1).sample(chosen, 5), "a second worker joins dies comes back and leaves"]
     config = RunConfig(seed=7, seconds=0, rate_per_s=600, names=sorted(set(chosen)), shared=shared, repeat=False)
     diary: list[str] = []
     account = run(config, folder, binaries, diary.append)
@@ -69,6 +69,7 @@ def test_a_seed_makes_the_same_schedule_and_the_same_messages() -> None:
     assert {one.kind for one in messages} == set(Kind)
     timed = [(address, metric, one.time_us) for one in messages if one.time_us for address, metric, _ in one.readings]
     assert len(timed) == len(set(timed))
+    assert max(one.time_us for one in messages) <= plan.end_s * 1_000_000
 
 
 Settle = Callable[[Published], Account]

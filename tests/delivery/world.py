@@ -121,8 +121,19 @@ class World:
 
     def start_worker(self, name: str) -> None:
         """An ingest process behind the lines, with a clock that can be stepped."""
-        self.workers[name] = self._process(
-            "ingest", f"ingest-{name}", "ingest_metrics_port",
+        self.workers[name] = self._ingest("ingest", name)
+
+    def leave(self, name: str) -> None:
+        """End a stopped worker's session for good; tried again where a fault comes between."""
+        for _ in range(5):
+            with self._ingest("ingest --leave", name) as leaving:
+                if leaving.wait(120) == 0:
+                    return
+        raise AssertionError(f"worker {name} cannot leave: {leaving.log.read_text()[-2000:]}")
+
+    def _ingest(self, command: str, name: str) -> Process:
+        return self._process(
+            command, f"ingest-{name}", "ingest_metrics_port",
             mqtt_url=f"mqtt://127.0.0.1:{self.broker_line.port}", mqtt_client_id=f"worker-{name}", mqtt_share=SHARE if self.shared else "",
             mqtt_topics="misto/#",
         )  # fmt: skip

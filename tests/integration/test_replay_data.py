@@ -396,7 +396,7 @@ def test_the_way_into_the_database(
         for name, file in files.items():
             city = tmp_path / f"{name}.yaml"
             assert run(own_mosquitto.url, file, "--mapping", name, "--write-inventory", city).exit_code == 0
-            sync_inventory(database, read_inventory(city))
+            sync_inventory(database, read_inventory(city), other_city=True)
             done = run(own_mosquitto.url, file, "--mapping", name)
             assert done.exit_code == 0, done.stdout
             expected = {"wyndham": 30_659, "nmecr-school": 8_748}[name]

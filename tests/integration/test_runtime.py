@@ -17,9 +17,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from misto.doctor_broker import Party
 from misto.runtime import Binaries, MosquittoServer, PostgresServer, ServerFailed
 from misto.runtime.binaries import server_user
 from misto.runtime.process import spawn, stop
+from misto.settings import Settings
 from tests.processes import Publisher, wait_for
 
 pytestmark = pytest.mark.runtime
@@ -160,3 +162,30 @@ def _lives(pid: int) -> bool:
         return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return False
+
+
+def test_a_crashed_broker_has_what_was_queued_until_its_last_save(binaries: Binaries, server_folder: Path) -> None:
+    folder = server_folder / "crashing"
+    broker = MosquittoServer(binaries, folder)
+    broker.start()
+    settings = Settings(mqtt_url=broker.url)
+    away, sender = Party(settings, "away"), Party(settings, "sender")
+    away.connect(clean=False, expires_s=600)
+    assert away.subscribe(["misto/#"]) == ""
+    away.close(600)
+    sender.connect(clean=True, expires_s=0)
+    assert sender.publish("misto/a/up", [b"QoS 0"], qos=0) == ""
+    assert sender.publish("misto/a/up", [b"%d" % number for number in range(1_500)]) == ""
+    sender.close(0)
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGUSR1)  # as every autosave_interval
+    save = folder / "mosquitto.db"
+    wait_for(lambda: save.exists() and not save.with_suffix(".db.new").exists(), "the queue is saved")
+    broker.kill()
+    broker.start()
+    away.connect(clean=False, expires_s=600)
+    assert away.session_present
+    assert away.wait(lambda: len(away.received) == 1_501, 10)
+    assert away.received[0] == ("misto/a/up", b"QoS 0")
+    away.forget()
+    broker.stop()

@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from store.reading_log import advance, lag, read_batches
+from store.reading_log import BEGINNING, advance, lag, read_after, read_batches
 from store.writer import Delivery, ReadingBatch, ReadingWriter, Source, Unreadable, load_deliveries
 
 T0_US = 1_770_000_000_000_000
@@ -71,6 +71,18 @@ def test_the_cursor_moves_only_when_told(writer: ReadingWriter, database: psycop
     assert [b.seq for b in read_batches(database, "reader", 2)] == [b.seq for b in first]
     advance(database, "reader", first[-1])
     assert [b.values.tolist() for b in read_batches(database, "reader", 2)] == [[2]]
+
+
+def test_reading_on_ends_at_a_number_of_readings(writer: ReadingWriter, database: psycopg.Connection) -> None:
+    for t in range(0, 12, 3):
+        writer.write(batch([t, t + 1, t + 2]))
+    database.execute("UPDATE reading_log SET origin = 'import' WHERE seq = (SELECT min(seq) FROM reading_log)")
+
+    def read(most: int | None) -> list[int]:
+        return [int(one.values[0]) for one in read_after(database, BEGINNING, 10, None, most)]
+
+    assert read(None) == [0, 3, 6, 9]
+    assert [read(most) for most in (1, 3, 4, 6, 7)] == [[0, 3], [0, 3], [0, 3, 6], [0, 3, 6], [0, 3, 6, 9]]
 
 
 def test_a_slow_commit_is_never_skipped(new_connection: Connect, database: psycopg.Connection) -> None:

@@ -16,6 +16,7 @@ import dashboards.board.metrics
 import ingest.metrics
 import misto.keeper
 import rules.metrics
+from misto.runtime.mosquitto import _CONFIGURATION
 from misto.settings import Settings
 from tests.conftest import missing
 
@@ -108,6 +109,17 @@ def test_promtool_accepts_the_files() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def limits(configuration: str) -> dict[str, str]:
+    lines = [line.split() for line in configuration.splitlines() if line and not line.startswith("#")]
+    return {words[0]: words[1] for words in lines if words[0].startswith(("max_", "auto", "persistent_", "upgrade_"))}
+
+
+def test_the_embedded_broker_keeps_as_much_as_the_shipped_one() -> None:
+    shipped = limits((DEPLOY / "mosquitto" / "mosquitto.conf").read_text(encoding="utf-8"))
+    assert len(shipped) == 8
+    assert limits(_CONFIGURATION) == shipped
 
 
 @pytest.mark.parametrize("name", ["start.sh"])

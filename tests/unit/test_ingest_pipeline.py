@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from pydantic_core import ValidationError
 
 from ingest.batch import Deliveries, decode_batch
 from ingest.decoder import Decoder
-from ingest.envelopes import all_envelopes
+from ingest.envelopes import NotAReading, all_envelopes
+from ingest.errors import Undecodable
 from ingest.message import Message
 from ingest.one_device import OneDevice
 from ingest.pipeline import Pipeline
@@ -51,6 +54,56 @@ def test_what_is_held_has_a_bound(pipeline: Pipeline) -> None:
 def test_what_is_held_has_a_bound_in_bytes(pipeline: Pipeline) -> None:
     pipeline.put([Message("t", bytes(1000), 10, 1)], 1)
     assert not pipeline.has_room()
+
+
+def test_a_batch_ends_at_its_bytes_and_takes_one_message_at_the_least(pipeline: Pipeline) -> None:
+    pipeline.batch_bytes = 1000
+    sizes = [400, 400, 400, 1500, 10]
+    pipeline.put([Message("", bytes(size), 10 + n, 1 + n) for n, size in enumerate(sizes)], 1)
+    batches = []
+    while (work := pipeline._next()) is not None:
+        batches.append(([len(message.payload) for message in work.messages], work.size_bytes))
+        work.done = True
+        if sum(size for _, size in batches) == sum(sizes):
+            break
+    assert batches == [([400, 400], 800), ([400], 400), ([1500], 1500), ([10], 10)]
+    pipeline.finished()
+    assert (pipeline.unfinished(), pipeline._held_bytes, pipeline._pending_bytes) == (0, 0, 0)
+
+
+def test_a_new_connection_does_not_make_one_batch_of_all_that_waits(pipeline: Pipeline) -> None:
+    pipeline.batch_bytes = 1000
+    pipeline.put([Message("", bytes(600), 10 + n, 1 + n) for n in range(5)], 1)
+    pipeline.put([Message("", b"again", 70, 1, duplicate=True)], 2)
+    assert [(work.generation, len(work.messages)) for work in pipeline._works] == [(1, 1)] * 5
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"unknown": 1, "nothing": 2}',  # no reading
+        "{",  # no JSON
+        '[{"power_w": 1, "time": "2030-01-01T00:00:00Z"}]',  # the future
+        '[{"power_w": 1}, {"power_w": 1, "time": "2030-01-01T00:00:00Z"}]',  # one part of two
+        '{"fields": [1], "power_w": "x", "time": 5}',
+    ],
+)
+def test_nothing_of_a_refused_message_waits_for_the_garbage_collector(payload: str) -> None:
+    decoder = Decoder(all_envelopes(ZoneInfo("UTC")), {}, OneDevice(None, None))
+    messages = [Message("misto/a/up", payload.encode(), NOW_US, 1)]
+
+    def errors() -> list[Exception]:
+        return [one for one in gc.get_objects() if isinstance(one, Undecodable | NotAReading | ValidationError)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        others = {id(one): one for one in errors()}
+        decode_batch(messages, decoder, {})
+        left = [one for one in errors() if id(one) not in others]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_a_batch_accounts_for_every_message_and_device() -> None:

@@ -97,3 +97,23 @@ def test_there_is_one_keeper_and_each_ingest_worker_has_its_own_session() -> Non
     client_id = next(variable for variable in container["env"] if variable["name"] == "MISTO_MQTT_CLIENT_ID")
     assert client_id["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert {"name": "MISTO_MQTT_SHARE", "value": "misto"} in container["env"]
+
+
+def test_the_job_that_ends_a_session_is_like_the_worker_whose_session_it_was() -> None:
+    (job,) = YAML(typ="safe", pure=True).load_all((ROOT / "deploy" / "scale" / "leave.yaml").read_text("utf-8"))
+    spec = job["spec"]["template"]["spec"]
+    (leaving,), (worker,) = spec["containers"], pod("misto-ingest")["containers"]
+    assert leaving["args"] == ["ingest", "--leave"]
+    help_text = subprocess.run(
+        [Path(sys.executable).with_name("misto"), "ingest", "--help"],
+        env=environment(), capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "--leave" in help_text
+    same = ("MISTO_DATABASE_URL", "MISTO_MQTT_URL", "MISTO_MQTT_SHARE")
+    assert [one for one in leaving["env"] if one["name"] in same] == [
+        one for one in worker["env"] if one["name"] in same
+    ]
+    (client_id,) = [one["value"] for one in leaving["env"] if one["name"] == "MISTO_MQTT_CLIENT_ID"]
+    assert client_id == f"{WORKLOADS['misto-ingest']['metadata']['name']}-2"
+    assert (leaving["image"], leaving["securityContext"]) == (worker["image"], worker["securityContext"])
+    assert spec["securityContext"] == pod("misto-ingest")["securityContext"]

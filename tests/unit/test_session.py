@@ -15,10 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.line import BrokenPacket, Line, parse_publish
 from ingest.message import Message
-from ingest.session import Session, SessionConfig
+from ingest.session import Session, SessionConfig, covers
 
 
 @pytest.fixture
@@ -163,6 +166,7 @@ class SentOnly:
 
     def __init__(self) -> None:
         self.sent = b""
+        self.sent_at = self.received_at = time.monotonic()
 
     def send(self, data: bytes) -> int:
         self.sent += data
@@ -194,8 +198,68 @@ def test_acknowledgements_go_out_in_bulk_and_only_to_their_own_connection() -> N
     assert line.sent == b"\x40\x02\x00\x01\x40\x02\xff\xff"
 
 
+def test_the_broker_s_own_keep_alive_is_kept() -> None:
+    made, line = session([]), SentOnly()
+    line.sent_at = time.monotonic() - 6
+    made._keep_alive(line)  # type: ignore[arg-type]
+    assert line.sent == b""
+    told = Properties(PacketTypes.CONNACK)
+    told.ServerKeepAlive = 10
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    made._on_connect(client, None, mqtt.ConnectFlags(session_present=False), ReasonCode(PacketTypes.CONNACK), told)
+    made._keep_alive(line)  # type: ignore[arg-type]
+    made.wake.close()
+    assert line.sent == b"\xc0\x00"
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "expected"),
+    [
+        ("#", "homie/5/+/$description", True), ("homie/#", "homie/+/$name", True), ("homie/+/$name", "homie/+/$name", True),
+        ("homie/+/+", "homie/+/$name", True), ("homie/5/#", "homie/+/$name", False), ("homie/+", "homie/+/$name", False),
+        ("homie/+/$name/#", "homie/+/$name", True), ("misto/#", "homie/+/$name", False), ("a/+", "a/#", False),
+        ("homie/hall/$name", "homie/+/$name", False), ("a/b", "a/b/c", False),
+    ],
+)  # fmt: skip
+def test_which_filters_cover_others(wide: str, narrow: str, expected: bool) -> None:
+    assert covers(wide, narrow) is expected
+
+
 def test_filters_of_a_shared_subscription() -> None:
     alone = SessionConfig("mqtt://h", "c", ("a/#", "b"))
     shared = SessionConfig("mqtts://h", "c", ("a/#",), share="workers")
     assert (alone.filters, alone.place) == (["a/#", "b"], "h:1883")
     assert (shared.filters, shared.place) == (["$share/workers/a/#"], "h:8883")
+
+
+def test_a_broker_that_takes_mqtt_5_and_then_closes_is_not_taken_for_an_older_one() -> None:
+    versions: list[int] = []
+    ours, theirs = socket.socketpair()
+    stop = threading.Event()
+    with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while len(versions) < 3:
+                client, _ = listener.accept()
+                with client:
+                    first = client.recv(4096)
+                    versions.append(first[first.index(b"MQTT") + 4])
+                    client.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK of version 5
+                    client.recv(4096)
+            stop.set()
+
+        made = Session(
+            SessionConfig(f"mqtt://127.0.0.1:{listener.getsockname()[1]}", "c", ("#",)),
+            on_messages=lambda messages, generation: None,
+            finished=list,
+            has_room=lambda: True,
+            wake=ours,
+            drain=lambda: None,
+            on_connected=lambda present: None,
+            on_disconnected=lambda: None,
+        )
+        server = threading.Thread(target=serve)
+        server.start()
+        made.run(stop)
+        server.join()
+    assert versions == [5, 5, 5]
