@@ -1,6 +1,6 @@
 """What rules would have told of stored history: judged by the same `step`, on all cores. Nothing is written.
 
-A point is judged whole by one process: its readings come from the database as one binary copy, and each rule folds them
+A point is judged whole by one process: its readings come from the database as binary arrays, and each rule folds them
 in order of time. Silence is judged by the readings' own times: when they were received is not kept.
 """
 
@@ -24,7 +24,7 @@ from misto.service import tune_collector
 from rules.engine import in_scope
 from rules.model import Rule
 from rules.step import Transition
-from store.alerts import PointInfo, readings_copy
+from store.alerts import PointInfo, readings_table
 from store.connection import connect
 
 _POINTS_A_TASK = 12
@@ -111,7 +111,7 @@ def _judge(points: Sequence[PointInfo]) -> Judged:
         memory = timedelta(seconds=max(rule.memory_s(point.interval_s) for rule in its.values()))
         wanted = frozenset().union(*(rule.when.metric_ids() for rule in its.values() if rule.when.absent is None))
         every = any(rule.when.absent is not None for rule in its.values())
-        table = readings_copy(
+        table = readings_table(
             _connection, point.point_id, None if every else sorted(wanted), _at(_job.from_us) - memory, _at(_job.to_us)
         )
         readings += len(table)
