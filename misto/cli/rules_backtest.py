@@ -48,7 +48,7 @@ def backtest_command(
     ] = None,
     point: Annotated[list[str] | None, typer.Option(help="only this point; may be given several times")] = None,
     against: Annotated[str, typer.Option(help="compare with these rules: a file, a folder, or a git commit")] = "",
-    most_per_day: Annotated[
+    budget: Annotated[
         float | None, typer.Option(min=0, help="exit status 1 if anybody would be told of more alerts a day")
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="a line for each alert")] = False,
@@ -97,8 +97,8 @@ def backtest_command(
         span = f"{local(from_us, zone)} to {local(to_us, zone)}"
         print(f"{len(told):,} alerts would have fired from {span}, by {judged.readings:,} readings; none was written")
     worst = next(iter(messages.items()), None)
-    if most_per_day is not None and worst is not None and worst[1] > most_per_day:
-        typer.echo(f"{worst[0]} would be told of {worst[1]:.2f} alerts a day, more than {most_per_day:g}", err=True)
+    if budget is not None and worst is not None and worst[1] > budget:
+        typer.echo(f"{worst[0]} would be told of {worst[1]:.2f} alerts a day, more than {budget:g}", err=True)
         raise typer.Exit(1)
 
 

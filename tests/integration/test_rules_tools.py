@@ -179,8 +179,8 @@ def test_a_backtest_counts_and_compares(
     )
     content = json.loads(told(*command, "--rules", str(own), "--against", "rules/packs", "--json", url=database_url))
     assert [len(content["against"][name]) for name in ("only_now", "only_before", "changed")] == [1, 0, 1]
-    told(*command, "--most-per-day", "3", url=database_url)
-    too_many = told(*command, "--most-per-day", "2.5", url=database_url, status=1)
+    told(*command, "--budget", "3", url=database_url)
+    too_many = told(*command, "--budget", "2.5", url=database_url, status=1)
     assert "contractor clean would be told of 3.00 alerts a day, more than 2.5" in too_many
     assert "no rule 'bin-ful'" in told("rules", "backtest", "bin-ful", "--from", "1d", url=database_url, status=1)
     assert database.execute("SELECT count(*) FROM alert_episode").fetchone() == (0,)
