@@ -106,7 +106,8 @@ def _judge(
     url: str, points: Sequence[PointInfo], sets: dict[str, list[Rule]], from_us: int, to_us: int, processes: int | None
 ) -> Judged:
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def progress(done: int, total: int, readings: int) -> None:
