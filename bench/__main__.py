@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [NAME …]`; without a name all but growth and backpressure."""
+"""`python -m bench [--quick] [NAME …]`; without a name all but growth, backpressure and backtest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from bench import (
     backfill,
     backpressure,
+    backtest,
     broker,
     city,
     decode,
@@ -26,6 +27,7 @@ ALL = {
     "store": store.run,
     "import": backfill.run,
     "rules": rules.run,
+    "backtest": backtest.run,
     "workers": workers.run,
     "growth": growth.run,
     "ingest": ingest.run,
@@ -42,7 +44,7 @@ def main() -> None:
     """Run the named benchmarks, or all."""
     names = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     # These take ten minutes and more, and are asked for by name.
-    names = names or [name for name in ALL if name not in ("growth", "backpressure")]
+    names = names or [name for name in ALL if name not in ("growth", "backpressure", "backtest")]
     unknown = [name for name in names if name not in ALL]
     if unknown:
         sys.exit(f"bench: there is no {unknown[0]}; there are {', '.join(ALL)}")

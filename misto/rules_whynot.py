@@ -28,7 +28,7 @@ _BEHIND_S = 30.0
 def known_of(connection: Connection[Any], rule: Rule, point: PointInfo, at: datetime, now: datetime) -> Known:
     """All that the answer needs, from the rule's memory before the moment until its time after it."""
     memory = timedelta(seconds=rule.memory_s(point.interval_s))
-    after = timedelta(seconds=(rule.held_for or 0) + 4 * point.interval_s)
+    after = timedelta(seconds=max(level.held_for or 0 for level in rule.steps) + 4 * point.interval_s)
     stored = [Stored(*row) for row in history_of(connection, point.point_id, at - memory, at + after)]
     rows = store.newest(connection, point.point_id, at)
     heard = store.heard_before(connection, point.point_id, at)

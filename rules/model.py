@@ -98,7 +98,8 @@ class RuleTest(Strict):
     """A series of readings and what must come of it (docs/rules.md, "Tests").
 
     `readings` maps a metric to `value`, `value x count`, `_` (missing) or `value!` (suspect), separated by blanks, one
-    each `step`. `expect` lists the transitions in order: [{fires: 30m}, {resolves: 4h}], as offsets from `start`;
+    each `step`, and `@late(value, at: 40m, received: 4h)`. `expect` lists the transitions in order, as offsets from
+    `start`: [{fires: 30m, severity: warning}, {resolves: 4h}], and with late readings retracted, revised, reopened;
     `timeline`, if given, every change of phase as well: [{pending: 30m}, {firing: 60m, value: 86}, {inactive: 4h}].
     """
 
@@ -108,8 +109,16 @@ class RuleTest(Strict):
     interval: Duration = 1800.0
     readings: dict[str, str] = {}
     quiet_for: Duration | None = None
-    expect: list[dict[Literal["fires", "raised", "lowered", "resolves"], str]]
+    expect: list[
+        dict[Literal["fires", "raised", "lowered", "resolves", "retracted", "revised", "reopened", "severity"], str]
+    ]
     timeline: list[Moment] | None = None
+
+    @model_validator(mode="after")
+    def _each_of_a_transition(self) -> RuleTest:
+        if any(not item.keys() - {"severity"} for item in self.expect):
+            raise ValueError("each item of expect needs a transition, such as fires: 30m")
+        return self
 
 
 class Level(Strict):

@@ -223,6 +223,10 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "it does fire: the device has been silent since {at}",
         "сповіщення є: пристрій мовчить від {at}",
     ),
+    "fired_before": (
+        "by the readings it fired from {fired} to {until}",
+        "за показами сповіщення тривало від {fired} до {until}",
+    ),
     "nearest": ("the nearest came at {at}: {why}", "найближче було {at}: {why}"),
     "no_metric": (
         "this point has never sent {metric}; it sends {others}",

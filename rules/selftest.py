@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from catalogue.inventory import parse_duration
 from catalogue.metrics import metrics
@@ -14,8 +15,21 @@ from rules.model import Moment, Rule, RuleTest
 from rules.step import Reading, Seen, Tick, Transition, initial, step
 
 _TERM = re.compile(r"^(?P<value>_|-?\d+(?:\.\d+)?)(?P<slope>[+-]\d+(?:\.\d+)?)?(?P<suspect>!)?(?:x(?P<count>\d+))?$")
+_TERMS = re.compile(r"@late\([^)]*\)?|\S+")
+_LATE = re.compile(
+    r"^@late\(\s*(?P<value>-?\d+(?:\.\d+)?)(?P<suspect>!)?\s*,\s*at:\s*(?P<at>\w+)\s*,\s*received:\s*(?P<received>\w+)\s*\)$"
+)
 _TICK_US = 60_000_000
 _PHASES = ("pending", "firing", "recovering", "inactive")
+
+
+class Sent(NamedTuple):
+    """A reading of a test's series, by the microseconds since the test's start. `value` is None if it is suspect: it is
+    received, and says nothing."""
+
+    received_us: int
+    time_us: int
+    value: float | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,9 @@ def _outcome(rule: Rule, test: RuleTest) -> Outcome:
     start_us = 0
     try:
         start_us = round(datetime.fromisoformat(test.start).timestamp() * 1e6)
-        expected = [(kind, start_us + _us(at)) for item in test.expect for kind, at in item.items()]
+        expected = [
+            (kind, start_us + _us(at)) for item in test.expect for kind, at in item.items() if kind != "severity"
+        ]
         wanted = None if test.timeline is None else [_moment(item, start_us) for item in test.timeline]
         told, happened = _run(rule, test, start_us)
     except ValueError as error:
@@ -61,6 +77,11 @@ def _outcome(rule: Rule, test: RuleTest) -> Outcome:
     got = [(made.kind, made.event_us) for made in told]
     if got != expected:
         texts.append(f"expected {listed(expected, start_us)}, got {listed(got, start_us)}")
+    else:
+        for item, made in zip(test.expect, told, strict=True):
+            severity = rule.steps[made.level].severity
+            if item.get("severity", severity) != severity:
+                texts.append(f"expected {item} of severity {item['severity']!r}, got {severity!r}")
     if wanted is not None:
         texts += _compared(wanted, happened, start_us)
     return Outcome(rule, test, start_us, happened, texts)
@@ -100,19 +121,16 @@ def listed(transitions: Sequence[tuple[str, int]], start_us: int) -> str:
 
 
 def _run(rule: Rule, test: RuleTest, start_us: int) -> tuple[list[Transition], list[Happened]]:
-    readings = []
-    step_us = round(test.step * 1e6)
+    sent: list[tuple[Sent, int]] = []
+    end_us = 0
     for name, series in test.readings.items():
         if name not in metrics():
             raise ValueError(f"there is no metric {name!r} in the catalogue")
-        metric = metrics()[name].id
-        readings += [
-            Reading(start_us + index * step_us, metric, value)
-            for index, value in enumerate(expand(series))
-            if value is not None
-        ]
-    readings.sort()
-    end_us = (readings[-1].time_us if readings else start_us) + round((test.quiet_for or 0) * 1e6)
+        its, lasts_us = expand(series, round(test.step * 1e6))
+        sent += [(one, metrics()[name].id) for one in its]
+        end_us = max(end_us, lasts_us)
+    sent.sort(key=lambda pair: (pair[0][:2], pair[1]))
+    end_us += start_us + round((test.quiet_for or 0) * 1e6)
     state = initial(rule)
     phase = INACTIVE
     told: list[Transition] = []
@@ -127,31 +145,51 @@ def _run(rule: Rule, test: RuleTest, start_us: int) -> tuple[list[Transition], l
             happened.append(Happened(phase, made[-1].event_us if made else time_us, made[-1] if made else None))
 
     now_us = start_us
-    for reading in [*readings, Reading(end_us, 0, 0.0)]:
-        while now_us < reading.time_us:
+
+    def pass_time(until_us: int) -> None:
+        nonlocal now_us
+        while now_us < until_us:
             give(Tick(now_us), now_us)
             now_us += _TICK_US
-        if reading.metric_id in rule.metric_ids:
-            give(reading, reading.time_us)
-        if reading.metric_id:
-            give(Seen(reading.time_us), reading.time_us)
+
+    wanted = rule.metric_ids
+    for one, metric_id in sent:
+        pass_time(start_us + one.received_us)
+        if metric_id in wanted and one.value is not None:
+            give(Reading(start_us + one.time_us, metric_id, one.value), start_us + one.time_us)
+        give(Seen(start_us + one.received_us), start_us + one.received_us)
+    pass_time(end_us)
     give(Tick(end_us), end_us)
     return told, happened
 
 
-def expand(series: str) -> list[float | None]:
-    """`80 86x3 _ 69! 10+0.5x4` → a value (or None for missing and suspect) for each step.
+def expand(series: str, step_us: int) -> tuple[list[Sent], int]:
+    """`80 86x3 _ 69! 10+0.5x4 @late(86, at: 40m, received: 4h)` → what is received, and when the series ends.
 
-    `10+0.5x4` is 10, 10.5, 11, 11.5: a counter.
+    Each value takes a step; `_` is missing, `69!` suspect, `10+0.5x4` is 10, 10.5, 11, 11.5: a counter. A late one
+    takes no step: it was measured at one time since the start and is received at another.
     """
-    values: list[float | None] = []
-    for term in series.split():
-        match = _TERM.match(term)
+    sent: list[Sent] = []
+    place = last_us = 0
+    for term in _TERMS.findall(series):
+        late, match = _LATE.match(term), _TERM.match(term)
+        if late is not None:
+            at_us, received_us = _us(late["at"]), _us(late["received"])
+            if received_us < at_us:
+                raise ValueError(f"{term!r} is received before it is measured")
+            sent.append(Sent(received_us, at_us, None if late["suspect"] else float(late["value"])))
+            last_us = max(last_us, received_us)
+            continue
         if match is None:
-            raise ValueError(f"{term!r} is no value, value x count, value+slope x count, _ or value!")
+            raise ValueError(
+                f"{term!r} is no value, value x count, value+slope x count, _, value!, "
+                "or @late(value, at: 40m, received: 4h)"
+            )
         for index in range(int(match["count"] or 1)):
-            if match["value"] == "_" or match["suspect"]:
-                values.append(None)
-            else:
-                values.append(float(match["value"]) + index * float(match["slope"] or 0))
-    return values
+            at_us = place * step_us
+            if match["value"] != "_":
+                value = float(match["value"]) + index * float(match["slope"] or 0)
+                sent.append(Sent(at_us, at_us, None if match["suspect"] else value))
+            last_us = max(last_us, at_us)
+            place += 1
+    return sent, last_us

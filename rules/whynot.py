@@ -54,7 +54,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer. `check` is where it stopped; `fires` is True if it did not. `nearest`: the nearest miss before."""
+    """The answer. `check` is where it stopped; `fires` is True if it did not. `nearest`: how near it came before."""
 
     check: str
     reason: Reason
@@ -99,6 +99,7 @@ class _Trace:
     before: list[tuple[int, Core]] = field(default_factory=list)
     runs: list[_Run] = field(default_factory=list)
     fired: list[Transition] = field(default_factory=list)
+    resolved: list[Transition] = field(default_factory=list)
 
 
 def why_not(rule: Rule, point: PointInfo, at_us: int, known: Known) -> Verdict:
@@ -204,6 +205,7 @@ def _fold(rule: Rule, interval_s: float, good: Sequence[Stored], at_us: int) -> 
         was = state.core
         state, made = step(rule, interval_s, state, Reading(one.time_us, one.metric_id, one.value))
         trace.fired.extend(item for item in made if item.kind == "fires")
+        trace.resolved.extend(item for item in made if item.kind == "resolves")
         _note_run(rule, interval_s, trace, was, state.core, one.time_us)
         if one.time_us <= at_us:
             trace.before.append((one.time_us, state.core))
@@ -280,8 +282,13 @@ def _ended(judge: Judge, run: _Run) -> Reason:
 
 
 def _nearest(rule: Rule, point: PointInfo, trace: _Trace, at_us: int) -> Reason | None:
-    """The nearest miss in the day before: the longest time for which it held, else the reading nearest to the limit."""
+    """How near it came in the day before: the last alert that was over by then, else the longest time for which the
+    condition held, else the reading nearest to the limit."""
     since_us = at_us - round(NEAREST_S * 1e6)
+    over = next((one for one in reversed(trace.resolved) if since_us <= one.event_us <= at_us), None)
+    if over is not None:
+        fired_us = next((one.event_us for one in trace.fired if one.breached_us == over.breached_us), over.breached_us)
+        return Reason("fired_before", {"fired": At(fired_us), "until": At(over.event_us)})
     runs = [run for run in trace.runs if since_us <= run.last_us and run.next_us <= at_us and not run.gap]
     if runs:
         assert isinstance(rule.judge, Judge)

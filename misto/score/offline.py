@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,10 @@ import numpy.typing as npt
 from catalogue.inventory import Inventory
 from catalogue.metrics import Quality, metrics
 from misto.score.matching import Alert
+from misto.score.skim import places
 from misto.service import tune_collector
 from rules.engine import in_scope
+from rules.judge import INACTIVE, Judge
 from rules.model import Rule
 from rules.step import Reading, Seen, Tick, Transition, initial, step
 from simulators.chance import Floats, Ints
@@ -152,14 +155,40 @@ def transitions(
     order = np.lexsort((metric_ids, place))
     times = time_us[place[order]]
     make = tuple.__new__
-    for plain in zip(times.tolist(), metric_ids[order].tolist(), values[order].tolist(), strict=True):
-        state, made = step(rule, interval_s, state, make(Reading, plain))
-        if made:
-            told += made
+    ordered = times, metric_ids[order], values[order]
+    # Late readings are put in their place among those folded before, so where there are any, all are folded.
+    skimmed = places(rule, interval_s, *ordered) if np.all(np.diff(times) >= 0) else None
+    starts = [[0, 0]] if skimmed is None else skimmed.tolist()
+    composed = isinstance(rule.judge, Judge) and rule.judge.composed
+    by_metric = [np.flatnonzero(ordered[1] == number) for number in np.unique(ordered[1])] if composed else []
+    row = at = 0
+    while at < len(starts):
+        first, matters = starts[at]
+        # Of each metric the newest reading is told of, however old it is.
+        for last in sorted(int(its[np.searchsorted(its, first) - 1]) for its in by_metric if its[0] < first):
+            if last >= row:
+                state, _ = step(rule, interval_s, state, make(Reading, next(_rows(ordered, last))))
+        row = max(row, first)
+        for plain in _rows(ordered, row):
+            state, made = step(rule, interval_s, state, make(Reading, plain))
+            if made:
+                told += made
+            row += 1
+            if skimmed is not None and row > matters and state.core.phase is INACTIVE:
+                break
+        at = len(starts) if skimmed is None else int(np.searchsorted(skimmed[:, 1], row))
     if rule.judge.ticks:
         state, made = step(rule, interval_s, state, Tick(to_us))
         told += made
     return told, len(order)
+
+
+def _rows(columns: tuple[Ints, Ints, Floats], start: int) -> Iterator[tuple[Any, ...]]:
+    """Rows from one on; a few at first, for often no more are asked for."""
+    size = 32
+    while start < len(columns[0]):
+        yield from zip(*(column[start : start + size].tolist() for column in columns), strict=True)
+        start, size = start + size, min(2 * size, 65_536)
 
 
 def episodes(rule_id: str, point: str, told: Sequence[Transition]) -> list[Alert]:

@@ -39,7 +39,7 @@ class Threshold(Strict):
         return self
 
     @cached_property
-    def _signed(self) -> tuple[float, float, float]:
+    def signed(self) -> tuple[float, float, float]:
         """(sign, limit, clear limit) so that `sign * value > limit` is the breach."""
         if self.above is not None:
             clear = self.above if self.clear_below is None else self.clear_below
@@ -60,7 +60,7 @@ class Threshold(Strict):
         return (None, None, None)
 
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
-        sign, limit, clear = self._signed
+        sign, limit, clear = self.signed
         signed = sign * value
         if signed > limit:
             return (True, True, value)

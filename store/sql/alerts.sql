@@ -173,3 +173,9 @@ SELECT count(*) FROM alert_episode WHERE state = 'firing';
 
 -- name: fired_since
 SELECT rule_id, count(*) FROM alert_episode WHERE fired_at > now() - make_interval(days => %(days)s) GROUP BY rule_id;
+
+-- name: readings_table
+SELECT metric_id, array_agg(time), array_agg(value), array_agg(quality) FROM readings
+WHERE point_id = %(point_id)s AND time >= %(since)s AND time < %(until)s
+  AND (%(metric_ids)s::smallint[] IS NULL OR metric_id = ANY (%(metric_ids)s::smallint[]))
+GROUP BY metric_id;

@@ -340,7 +340,7 @@ def test_history_raises_no_alerts(
     assert alerts(database) == []
     assert database.execute("SELECT count(*) FROM alert_transition").fetchone() == (0,)
 
-    told = run("rules", "backtest", "--from", "95d", "--rule", "bin-overflowing", url=database_url)
+    told = run("rules", "backtest", "bin-overflowing", "--from", "95d", "--each", url=database_url)
     assert told.returncode == 0, told.stderr
     fired = [line for line in told.stdout.splitlines() if "bin-overflowing" in line and "bin-0:" in line]
     assert len(fired) == 14
@@ -349,12 +349,12 @@ def test_history_raises_no_alerts(
     part = run(
         "rules",
         "backtest",
+        "bin-overflowing",
         "--from",
         "95d",
         "--to",
         "80d",
-        "--rule",
-        "bin-overflowing",
+        "--each",
         "--point",
         "bin-0",
         url=database_url,

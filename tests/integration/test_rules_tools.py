@@ -144,3 +144,70 @@ def test_the_rules_role_may_explain(database_url: str, database: psycopg.Connect
         (point,) = load_points(connection)
         for rule in shipped_rules():
             assert not answer(connection, rule, point, datetime.now(UTC)).fires
+
+
+LOWER = (
+    "version: 1\nrules:\n  - id: bin-nearly-full\n    title: {en: Full, uk: Повний}\n    sentence: {en: S, uk: Р}\n"
+    "    advice: {en: A, uk: П}\n    source: test\n    scope: {kind: [bin]}\n"
+    "    when: {threshold: {metric: fill_level_pct, above: 60, clear_below: 50}}\n    for: 30m\n"
+)
+
+
+def test_a_backtest_counts_and_compares(
+    database_url: str, database: psycopg.Connection[Any], new_connection: Connect, tmp_path: Path
+) -> None:
+    points = found(database, bins(3))
+    start = time.time() - 9 * 3600
+    write(new_connection, points["bin-0"], start, [50, 85, 86, 3, 3, 85, 86, 3, 50, 50])
+    write(new_connection, points["bin-1"], start, [70, 70, 70, 70, 3])
+    write(new_connection, points["bin-2"], start, [50, 70, 70, 85, 86, 3])
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "own.yaml").write_text(LOWER)
+    command = ("rules", "backtest", "bin-nearly-full", "--from", "1d")
+    plain = told(*command, "--each", url=database_url)
+    assert "3 alerts would have fired" in plain
+    (line,) = [line for line in plain.splitlines() if line.startswith("bin-nearly-full")]
+    assert line.split() == ["bin-nearly-full", "3", "2", "1.5", "1"], "alerts, points, hours, flaps"
+    assert "contractor clean: 3.00 alerts a day" in plain
+    assert sum("paper bin nearly full, 86 %" in line for line in plain.splitlines()) == 3
+    compared = told(*command, "--rules", str(own), "--against", str(Path("rules/packs/waste.yaml")), url=database_url)
+    assert "against: 1 only now, 0 only before, 1 changed, 2 the same" in compared
+    assert any(line.startswith("  only now") and "bin-1: Full" in line for line in compared.splitlines())
+    assert any(
+        line.startswith("  changed") and "bin-2: Full" in line and "(was " in line for line in compared.splitlines()
+    )
+    content = json.loads(told(*command, "--rules", str(own), "--against", "rules/packs", "--json", url=database_url))
+    assert [len(content["against"][name]) for name in ("only_now", "only_before", "changed")] == [1, 0, 1]
+    told(*command, "--budget", "3", url=database_url)
+    too_many = told(*command, "--budget", "2.5", url=database_url, status=1)
+    assert "contractor clean would be told of 3.00 alerts a day, more than 2.5" in too_many
+    assert "no rule 'bin-ful'" in told("rules", "backtest", "bin-ful", "--from", "1d", url=database_url, status=1)
+    assert database.execute("SELECT count(*) FROM alert_episode").fetchone() == (0,)
+
+
+def test_a_backtest_against_a_commit(
+    database_url: str, database: psycopg.Connection[Any], new_connection: Connect, tmp_path: Path
+) -> None:
+    points = found(database, bins(1))
+    write(new_connection, points["bin-0"], time.time() - 5 * 3600, [50, 70, 70, 70, 3])
+    own = tmp_path / "own"
+    own.mkdir()
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(own), *identity, *arguments], check=True, capture_output=True, timeout=30)
+
+    git("init")
+    (own / "own.yaml").write_text(LOWER.replace("above: 60", "above: 75"))
+    git("add", ".")
+    git("commit", "-m", "one")
+    (own / "own.yaml").write_text(LOWER)
+    command = ("rules", "backtest", "bin-nearly-full", "--from", "1d", "--against")
+    for settings in ({}, {"rules_dir": own}):
+        more = () if settings else ("--rules", str(own))
+        compared = told(*command, "HEAD", *more, url=database_url, **settings)
+        assert "against: 1 only now, 0 only before, 0 changed, 0 the same" in compared
+    for wrong in ("HEAD~7", "--upload-pack=x"):
+        text = told(*command[:-1], f"--against={wrong}", "--rules", str(own), url=database_url, status=1)
+        assert "is no file, no folder, and no commit" in text

@@ -84,7 +84,8 @@ def test_closed_lists_have_their_words() -> None:
 
 def test_the_reasons_of_the_rules_are_those_that_the_rules_give() -> None:
     root = BOARD.parents[1]
-    given = "".join((root / "rules" / name).read_text(encoding="utf-8") for name in ("step.py", "refold.py"))
+    deciding = ("step.py", "judge.py", "ladder.py", "refold.py")
+    given = "".join((root / "rules" / name).read_text(encoding="utf-8") for name in deciding)
     given += (root / "store" / "sql" / "alerts.sql").read_text(encoding="utf-8")
     reasons = [key.removeprefix("reason.") for key in messages() if key.startswith("reason.")]
     assert reasons

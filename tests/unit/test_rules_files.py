@@ -45,6 +45,46 @@ def test_what_differs_or_is_not_listed_fails(old: str, new: str, sentence: str) 
     assert sentence in told
 
 
+@pytest.mark.parametrize(
+    ("series", "expect"),
+    [
+        # Without its second reading it fires only by the fourth; the late one moves that.
+        ("86 _ _ 86 50 50x2", "[{fires: 90m}, {resolves: 180m}]"),
+        ("86 _ _ 86 50 50x2 @late(86, at: 40m, received: 95m)", "[{fires: 90m}, {revised: 40m}, {resolves: 180m}]"),
+        ("86 86 @late(50, at: 20m, received: 40m)", "[{fires: 30m}, {retracted: 30m}]"),
+        ("86 86 50 _ 50 @late(86, at: 80m, received: 3h)", "[{fires: 30m}, {resolves: 120m}, {reopened: 120m}]"),
+        ("86 86 @late(50!, at: 20m, received: 40m)", "[{fires: 30m, severity: warning}]"),
+        ("86 86! 86! 40", "[]"),
+        ("86 _ 86", "[{fires: 60m}]"),
+    ],
+)
+def test_late_suspect_and_missing_readings(series: str, expect: str) -> None:
+    own = f'    max_gap: 2h\n    tests:\n      - {{name: t, readings: {{fill_level_pct: "{series}"}}, expect: {expect}}}\n'
+    assert failures(rule(WHEN + own)) == []
+
+
+@pytest.mark.parametrize(
+    ("series", "expect", "sentence"),
+    [
+        ("86 86", "[{fires: 30m, severity: critical}]", "of severity 'critical', got 'warning'"),
+        ("86 86 @late(50, at: 2h, received: 1h)", "[]", "is received before it is measured"),
+        ("86 86 @late(50, 2h)", "[]", "'@late(50, 2h)' is no value"),
+        ("86 eighty", "[]", "'eighty' is no value"),
+        ("86 86 @late(50, at: 20m, received: 40m)", "[{fires: 30m}]", "got fires at 30m, retracted at 30m"),
+    ],
+)
+def test_a_wrong_series_or_severity_is_told(series: str, expect: str, sentence: str) -> None:
+    own = f'    tests:\n      - {{name: t, readings: {{fill_level_pct: "{series}"}}, expect: {expect}}}\n'
+    (told,) = failures(rule(WHEN + own))
+    assert sentence in told
+
+
+def test_a_suspect_reading_is_heard() -> None:
+    silent = '    when: {absent: {misses: 2}}\n    tests:\n      - {name: t, readings: {fill_level_pct: "1 %s 1"}, expect: %s}\n'
+    assert failures(rule(silent % ("_x3", "[{fires: 60m}, {resolves: 120m}]"))) == []
+    assert failures(rule(silent % ("1!x3", "[]"))) == []
+
+
 def test_a_moment_has_one_phase(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(HEAD + WHEN + TIMELINE.replace("{pending: 30m}", "{pending: 30m, firing: 40m}"))

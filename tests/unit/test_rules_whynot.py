@@ -104,6 +104,17 @@ def test_the_limit_and_how_far_it_was() -> None:
     assert "exactly the limit" in said(exact)
 
 
+def test_an_alert_that_is_over_is_told() -> None:
+    verdict = ask(FULL, known("50 70 82 84 86 5 6 7"), 210)
+    assert verdict.check == "condition"
+    assert verdict.nearest is not None
+    assert verdict.nearest.text("en", KYIV) == "by the readings it fired from 2026-03-02 01:30 to 2026-03-02 02:30"
+    long_ago = ask(FULL, known("50 70 82 84 86 5 " + "6 " * 60), 32 * 60)
+    assert long_ago.nearest is None or long_ago.nearest.code == "nearest"
+    before = ask(FULL, known("50 70 82 84 86 5 6 7"), 60 - 30)
+    assert before.nearest is None or before.nearest.code == "nearest", "what came later is not told"
+
+
 def test_not_held_long_enough_since_when_until_when() -> None:
     # Asked while it held: it is told how it went on.
     held = ask(SHIPPED["bin-not-collected"], known("70 85 90 95 100 4 5", step=120), 7 * 60)
