@@ -55,6 +55,41 @@ class Fold(Protocol):
         """(value, limit) for the sentence: what was measured and against what."""
 
 
+class Condition(Strict):
+    """A kind of condition: the class of this sort in a module of `rules.conditions`; the module's name is the kind's.
+
+    Here stands what they share: the metric that they watch, and a state whose first item is what holds.
+    """
+
+    metric: MetricName
+
+    @property
+    def memory_s(self) -> float:
+        """See `Fold`."""
+        return 0.0
+
+    def metric_ids(self) -> frozenset[int]:
+        """See `Fold`."""
+        return frozenset({metric_id(self.metric)})
+
+    def initial(self) -> State:
+        """See `Fold`."""
+        raise NotImplementedError
+
+    def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
+        """See `Fold`."""
+        raise NotImplementedError
+
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
+        """See `Fold`."""
+        held: Truth = state[0]
+        return held
+
+    def shown(self, state: State) -> tuple[float | None, float | None]:
+        """See `Fold`."""
+        raise NotImplementedError
+
+
 def metric_id(name: str) -> int:
     """Number of a metric."""
     return metrics()[name].id
