@@ -33,7 +33,8 @@ _HOUR_US = 3_600_000_000
 _MOST = 400
 
 
-def _window(value: Any) -> Any:
+def parse_window(value: Any) -> Any:
+    """`"02:00-05:00"` → two local times; for pydantic."""
     if isinstance(value, str) and value.count("-") == 1:
         try:
             start, end = (time.fromisoformat(part.strip()) for part in value.split("-"))
@@ -47,7 +48,7 @@ def _window(value: Any) -> Any:
 class Night(Condition):
     """`above` is the rate in the metric's unit per hour (kWh/h = kW, m3/h)."""
 
-    window: Annotated[tuple[time, time], BeforeValidator(_window)]
+    window: Annotated[tuple[time, time], BeforeValidator(parse_window)]
     stat: Literal["mean_rate", "min_hourly_rate"] = "mean_rate"
     above: float = Field(ge=0)
     ratio_above: float | None = Field(default=None, gt=1)
@@ -86,7 +87,7 @@ class Night(Condition):
                 night, (*readings, (time_us, value)), truth, rate, limit, quiet, breached
             )
             night, readings = None, ()
-        here = night or _window_of(time_us, self.window, self._zone)
+        here = night or window_of(time_us, self.window, self._zone)
         if here is not None:
             night, readings = here, (*readings, (time_us, value))[-_MOST:]
         return (truth, rate, limit, night, readings, quiet, breached)
@@ -160,7 +161,7 @@ def _window_on(day: int, window: tuple[time, time], zone: ZoneInfo) -> tuple[int
     return round(start.timestamp() * 1e6), round(end.timestamp() * 1e6)
 
 
-def _window_of(time_us: int, window: tuple[time, time], zone: ZoneInfo) -> tuple[int, int] | None:
+def window_of(time_us: int, window: tuple[time, time], zone: ZoneInfo) -> tuple[int, int] | None:
     """The window that holds this moment, if one does."""
     # A window that began yesterday may still be open.
     day = _ordinal(time_us // _HOUR_US, zone)

@@ -248,7 +248,7 @@ def test_late_data_takes_back_what_it_disproves() -> None:
 
 def test_every_shipped_rule_proves_itself() -> None:
     rules = shipped_rules()
-    assert len(rules) == 18
+    assert len(rules) == 25
     for one in rules:
         assert failures(one) == []
         assert any(test.expect for test in one.tests), f"{one.id} has no test that fires"
@@ -273,8 +273,8 @@ BAD = {
     "both directions": ("    when: {threshold: {metric: power_w, above: 1, below: 2}}\n",
         "test.yaml:8: rules[0].when.threshold: needs either above or below"),
     "two kinds": ("    when: {threshold: {metric: power_w, above: 1}, absent: {misses: 3}}\n",
-        "test.yaml:8: rules[0].when: needs exactly one of continuous_flow, counter_reset, flag, forecast, jump, night, rate, stuck,"
-        " threshold, absent, all, any, at_least, not; it has absent, threshold"),
+        "test.yaml:8: rules[0].when: needs exactly one of continuous_flow, counter_reset, flag, forecast, jump, night, rate, setback,"
+        " stuck, threshold, absent, all, any, at_least, not; it has absent, threshold"),
     "no duration": ("    when: {threshold: {metric: power_w, above: 1}}\n    for: 30\n",
         "test.yaml:9: rules[0].for: must be a number with a unit s, m, h or d, for example 15m (it is 30)"),
     "a window of nothing": ('    when: {night: {metric: water_m3, window: "2-2", above: 1}}\n',

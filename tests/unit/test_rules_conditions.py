@@ -67,7 +67,7 @@ def fold(one: Rule, items: list[Reading], state: KeyState | None = None) -> tupl
 
 def test_every_kind_is_found() -> None:
     assert set(KINDS) == {
-        "threshold", "jump", "stuck", "night", "rate", "forecast", "continuous_flow", "counter_reset", "flag",
+        "threshold", "jump", "stuck", "night", "rate", "forecast", "continuous_flow", "counter_reset", "flag", "setback",
     }  # fmt: skip
     for name, kind in KINDS.items():
         assert kind.__module__ == f"rules.conditions.{name}"
@@ -89,6 +89,7 @@ EVERY = {
     "stuck while": "stuck: {metric: water_m3, over: 30m, min_points: 2, while: {metric: power_w, above: 40}}",
     "night by sort of day": 'night: {metric: water_m3, window: "02:00-05:00", above: 3, ratio_above: 1.5,'
     " same_daytype: true}",
+    "setback": 'setback: {metric: energy_kwh, window: "00:00-04:00", share_above: 0.8}',
     "at least": "at_least: {n: 2, of: [{threshold: {metric: fill_level_pct, above: 50}}, {threshold: {metric: power_w,"
     " above: 50}}, {not: {flag: {metric: lid_open, in: [1]}}}]}",
 }
@@ -388,6 +389,52 @@ def test_windows_in_the_hour_of_the_clock_change(window: str, begin: str, truth:
     for quarter in range(48):
         state = its.fold(state, begin_us + quarter * 15 * MINUTE_US, WATER, 0.25 * quarter)
     assert its.truth(state) is truth
+
+
+# --- setback
+
+
+def lowered(days: list[tuple[float, float]], begin: str = "2026-02-02T00:00:00+02:00") -> list[Truth]:
+    """Truth after each night of a building with these rates by night and by day; a value each hour."""
+    its = condition('setback: {metric: energy_kwh, window: "00:00-04:00", share_above: 0.95, least: 5, raise_after: 1}')
+    time_us = round(datetime.fromisoformat(begin).timestamp() * 1e6)
+    state, value, truths = its.initial(), 0.0, []
+    for night, day in days:
+        for hour in range(24):
+            state = its.fold(state, time_us, ENERGY, value)
+            value += night if hour < 4 else day
+            time_us += HOUR_US
+        truths.append(its.truth(state))
+    return truths
+
+
+def test_heating_that_is_no_longer_lowered_whatever_the_weather() -> None:
+    usual = [(8.0, 20.0)] * 13
+    assert lowered([*usual, (20, 20), (8, 20)]) == [*[None] * 12, False, True, False], "five days, then seven nights"
+    assert lowered([*usual, (16, 40), (16, 40)])[-2:] == [False, False], "frost"
+    assert lowered([*usual, (8, 8), (8, 8), (8, 8)])[-3:] == [False] * 3, "days that are lowered as well"
+    assert lowered([*usual, (20, 20), (20, 20)])[-2:] == [True, True], "a holiday heated through"
+    assert lowered([(20.0, 20.0)] * 20)[13:] == [False] * 7, "never lowered"
+    assert lowered([(2.0, 4.0)] * 12 + [(4, 4)] * 3)[6:] == [False] * 9, "too little to be heating"
+    assert lowered([*usual, (20, -5), (20, 20)])[-2:] == [True, True], (
+        "a day in which the register fell is none to compare with"
+    )
+
+
+def test_a_night_without_a_reading_changes_nothing() -> None:
+    its = condition('setback: {metric: energy_kwh, window: "00:00-04:00", share_above: 0.95}')
+    state = its.initial()
+    for hour in range(24 * 20):
+        if hour % 24 > 5:
+            state = its.fold(state, T0 + hour * HOUR_US, ENERGY, 20.0 * hour)
+    assert its.truth(state) is None
+
+
+@pytest.mark.parametrize("begin", ["2026-03-15T00:00:00+02:00", "2026-10-11T00:00:00+03:00"])
+def test_the_nights_of_the_clock_change_are_shares_too(begin: str) -> None:
+    # The change comes on the fifteenth night; the readings go on by real hours, an hour beside the window from then on.
+    truths = lowered([(8.0, 20.0)] * 20, begin)
+    assert truths == [*[None] * 12, *[False] * 8]
 
 
 # --- at least
