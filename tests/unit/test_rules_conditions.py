@@ -238,7 +238,8 @@ def test_an_hour_without_a_good_reading_neither_raises_nor_clears() -> None:
     its = condition(FLOW)
     gap: list[float | None] = [0.03 * n if n != 30 else None for n in range(40)]
     assert its.truth(folded(its, gap), firing=True) is None
-    assert its.truth(folded(its, [0.03 * n if n != 30 else None for n in range(60)])) is True
+    later = [its.truth(folded(its, [0.03 * n if n != 30 else None for n in range(count)])) for count in (56, 57)]
+    assert later == [None, True], "of the hour after the gap it is not known either what it counted"
     silent: list[float | None] = [0.03 * n for n in range(26)] + [None] * 3 + [0.755, 0.78]
     assert its.truth(folded(its, silent), firing=True) is False, "three hours that together counted nothing"
     swapped: list[float | None] = [0.03 * n for n in range(30)] + [0.03 * n for n in range(10)]
@@ -419,6 +420,12 @@ def test_heating_that_is_no_longer_lowered_whatever_the_weather() -> None:
     assert lowered([*usual, (20, -5), (20, 20)])[-2:] == [True, True], (
         "a day in which the register fell is none to compare with"
     )
+
+
+def test_a_cold_spell_is_forgotten_after_two_weeks() -> None:
+    mild = [(8.0, 20.0)] * 13
+    assert lowered([*mild, (8, 60), *mild, (20, 20)])[-1] is False, "no more than a day of that spell, 14 days ago"
+    assert lowered([*mild, (8, 60), *mild, (8, 20), (20, 20)])[-1] is True
 
 
 def test_a_night_without_a_reading_changes_nothing() -> None:
