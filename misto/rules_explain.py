@@ -17,11 +17,12 @@ from rules.errors import RulesError
 from rules.explain import NodeTold, tree_of
 from rules.judge import FIRING, RECOVERING, Core
 from rules.model import Rule
+from rules.sentences import condition_text, rule_text
 from rules.step import Reading, Tick, initial, step
 from rules.stored import rule_of
 from rules.text import Language
 from rules.whynot import Stored
-from rules.words import amount, condition_text, duration, local, metric_name, rule_text
+from rules.words import amount, duration, local, metric_name
 from store import explain as store
 from store.alerts import history_of
 

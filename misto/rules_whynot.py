@@ -12,9 +12,10 @@ from psycopg import Connection
 from misto.rules_explain import tree_lines
 from rules.model import Rule
 from rules.reason import At, For, Reason
+from rules.sentences import rule_text
 from rules.text import Language
 from rules.whynot import CHECKS, Known, Stored, Verdict, why_not
-from rules.words import duration, local, rule_text, scope_text
+from rules.words import duration, local, scope_text
 from store import explain as store
 from store.alerts import PointInfo, history_of, last_received, outages
 from store.reading_log import lag

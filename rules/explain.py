@@ -6,7 +6,7 @@ is told by what every kind has: its truth, value and limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,10 @@ from rules.guarded import Guarded
 from rules.judge import FIRING, RECOVERING, Core, Judge
 from rules.model import Rule
 from rules.reason import Amount, At, Fact, For, Metrics, Reason
-from rules.words import condition_text
+from rules.sentences import condition_text
+
+# Of kinds that show something else than a value of their metric.
+_UNITS = {"forecast": "h", "setback": "pct"}
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,12 @@ def tree_of(rule: Rule, interval_s: float, core: Core) -> NodeTold:
 def _node(node: Node, state: State, last_us: int, firing: bool, fresh_us: int, gap_us: int) -> NodeTold:
     if node.single is not None:
         return _leaf(node.single, state, last_us, firing, fresh_us, gap_us)
-    parts: Sequence[Node] = node.all or node.any or ([node.negated] if node.negated else [])
     children = tuple(
         _node(child, its, its_last_us, firing, fresh_us, gap_us)
-        for child, (its, its_last_us) in zip(parts, state, strict=True)
+        for child, (its, its_last_us) in zip(node.parts, state, strict=True)
     )
     truth = node.truth(state, firing, fresh_us)
-    kind = "all" if node.all else "any" if node.any else "not"
+    kind = "all" if node.all else "any" if node.any else "at_least" if node.at_least else "not"
     if kind == "not":
         code = "negated"
     elif truth is None:
@@ -114,7 +116,7 @@ def _node(node: Node, state: State, last_us: int, firing: bool, fresh_us: int, g
 
 
 def _leaf(its: Condition, state: State, last_us: int, firing: bool, fresh_us: int, gap_us: int) -> NodeTold:
-    kind = type(its).__name__.lower()
+    kind = type(its).__module__.rpartition(".")[2]
     ids = its.metric_ids()
     named = Metrics([its.metric]) if hasattr(its, "metric") else Metrics(sorted(ids))
     if not last_us:
@@ -136,7 +138,8 @@ def _leaf(its: Condition, state: State, last_us: int, firing: bool, fresh_us: in
             reason, short = _night(its, truth, state)
         case _:
             code = "holds" if truth else "unknown" if truth is None else "does_not_hold"
-            reason = Reason(code, {"value": Amount(value, ""), "limit": Amount(limit, "")})
+            unit = _UNITS.get(kind, metrics()[its.metric].unit)
+            reason = Reason(code, {"value": Amount(value, unit), "limit": Amount(limit, unit)})
     return NodeTold(kind, its, truth, reason, value, limit, ids, last_us, (), short)
 
 
@@ -177,7 +180,7 @@ def _jump(its: Jump, truth: Truth, state: State) -> tuple[Reason, float | None]:
 
 
 def _stuck(its: Stuck, truth: Truth, state: State, last_us: int) -> tuple[Reason, float | None]:
-    _, _, since_us, count, value = state
+    since_us, count, value = state[2:5]
     unit = metrics()[its.metric].unit
     facts: dict[str, Fact] = {"metric": Metrics([its.metric]), "value": Amount(value, unit), "since": At(since_us)}
     if truth:
@@ -220,7 +223,7 @@ def blame(node: NodeTold) -> NodeTold:
         return blame(node.children[0])
     wanted = [child for child in node.children if child.truth is node.truth] or list(node.children)
     heard = [child for child in wanted if child.last_us] or wanted
-    if node.kind in ("any", "levels"):
+    if node.kind in ("any", "at_least", "levels"):
         return blame(min(heard, key=lambda child: _shortest(child)))
     return blame(heard[0])
 

@@ -20,7 +20,8 @@ from rules.loader import rules_in_force, survey
 from rules.model import Rule
 from rules.notes import notes, points_of
 from rules.selftest import Outcome, outcomes
-from rules.words import rule_text, scope_text
+from rules.sentences import rule_text
+from rules.words import scope_text
 from store.alerts import fired_since, load_points
 from store.connection import connect
 from store.errors import StoreError

@@ -55,11 +55,10 @@ def _leaves(node: Node) -> list[Threshold | Jump] | None:
     if single is not None:
         # Not a subclass, nor a kind that is not known here.
         return [single] if isinstance(single, Threshold | Jump) else None
-    children = node.all or node.any
-    if children is None:
+    if node.negated is not None:
         return None
     leaves: list[Threshold | Jump] = []
-    for child in children:
+    for child in node.parts:
         its = _leaves(child)
         if its is None:
             return None

@@ -1,5 +1,6 @@
-"""Condition kinds, a file each. A kind is a frozen pydantic model with `initial`, `fold`, `truth`, `metrics`."""
+"""Condition kinds, a file each: a module that defines a `Condition` (rules.conditions.base) is a kind of its name."""
 
-from rules.conditions.tree import Condition, Node
+from rules.conditions.base import Condition
+from rules.conditions.tree import Node
 
 __all__ = ["Condition", "Node"]

@@ -6,6 +6,7 @@ says what it holds to be true: True, False, or None for unknown. Unknown neither
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -54,6 +55,41 @@ class Fold(Protocol):
 
     def shown(self, state: State) -> tuple[float | None, float | None]:
         """(value, limit) for the sentence: what was measured and against what."""
+
+
+class Condition(Strict, ABC):
+    """A kind of condition: the class of this sort in a module of `rules.conditions`; the module's name is the kind's.
+
+    Here stands what they share: the metric that they watch, and a state whose first item is what holds.
+    """
+
+    metric: MetricName
+
+    @property
+    def memory_s(self) -> float:
+        """See `Fold`."""
+        return 0.0
+
+    def metric_ids(self) -> frozenset[int]:
+        """See `Fold`."""
+        return frozenset({metric_id(self.metric)})
+
+    @abstractmethod
+    def initial(self) -> State:
+        """See `Fold`."""
+
+    @abstractmethod
+    def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
+        """See `Fold`."""
+
+    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
+        """See `Fold`."""
+        held: Truth = state[0]
+        return held
+
+    @abstractmethod
+    def shown(self, state: State) -> tuple[float | None, float | None]:
+        """See `Fold`."""
 
 
 def metric_id(name: str) -> int:

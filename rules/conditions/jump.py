@@ -11,16 +11,15 @@ from functools import cached_property
 from pydantic import Field, model_validator
 
 from catalogue.inventory import Duration
-from rules.conditions.base import MetricName, State, Strict, Truth, metric_id
+from rules.conditions.base import Condition, State, Truth
 
 #: More readings inside a window than this are thinned to the newest.
 _MOST = 64
 
 
-class Jump(Strict):
+class Jump(Condition):
     """`up_by` or `down_by` in the metric's unit, `within` a duration."""
 
-    metric: MetricName
     up_by: float | None = Field(default=None, gt=0)
     down_by: float | None = Field(default=None, gt=0)
     within: Duration
@@ -39,9 +38,6 @@ class Jump(Strict):
     def memory_s(self) -> float:
         return self.within
 
-    def metric_ids(self) -> frozenset[int]:
-        return frozenset({metric_id(self.metric)})
-
     def initial(self) -> State:
         return (None, None, ())
 
@@ -55,10 +51,6 @@ class Jump(Strict):
             else:
                 truth = max(entry[1] for entry in window) - value >= (self.down_by or 0)
         return (truth, value, (*window, (time_us, value)))
-
-    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
-        held: Truth = state[0]
-        return held
 
     def shown(self, state: State) -> tuple[float | None, float | None]:
         return state[1], self.up_by if self.up_by is not None else self.down_by

@@ -1,63 +1,18 @@
 """threshold: a value above or below a limit, with hysteresis.
 
 True while the value is beyond the limit. Once the alert fires it stays true until the value is back beyond the clear
-limit; before that, a single high reading is not held. Unknown until the first good reading.
+limit; before that, a single high reading is not held. Unknown until the first good reading; in a tree also when the
+last one is older than the rule's `max_gap`.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
-
-from pydantic import model_validator
-
-from rules.conditions.base import MetricName, State, Strict, Truth, metric_id
+from rules.conditions.base import State
+from rules.conditions.limits import Limited
 
 
-class Threshold(Strict):
+class Threshold(Limited):
     """Either `above` (with `clear_below`) or `below` (with `clear_above`), in the metric's unit."""
-
-    metric: MetricName
-    above: float | None = None
-    clear_below: float | None = None
-    below: float | None = None
-    clear_above: float | None = None
-
-    @model_validator(mode="after")
-    def _one_direction(self) -> Threshold:
-        if (self.above is None) == (self.below is None):
-            raise ValueError("needs either above or below")
-        if self.above is not None:
-            if self.clear_above is not None:
-                raise ValueError("goes with clear_below, not clear_above, for it is raised above")
-            if self.clear_below is not None and self.clear_below > self.above:
-                raise ValueError(f"clear_below {self.clear_below:g} must not be higher than above {self.above:g}")
-        if self.below is not None:
-            if self.clear_below is not None:
-                raise ValueError("goes with clear_above, not clear_below, for it is raised below")
-            if self.clear_above is not None and self.clear_above < self.below:
-                raise ValueError(f"clear_above {self.clear_above:g} must not be lower than below {self.below:g}")
-        return self
-
-    @cached_property
-    def signed(self) -> tuple[float, float, float]:
-        """(sign, limit, clear limit) so that `sign * value > limit` is the breach."""
-        if self.above is not None:
-            clear = self.above if self.clear_below is None else self.clear_below
-            return 1.0, self.above, clear
-        assert self.below is not None
-        clear = self.below if self.clear_above is None else self.clear_above
-        return -1.0, -self.below, -clear
-
-    @property
-    def memory_s(self) -> float:
-        return 0.0
-
-    def metric_ids(self) -> frozenset[int]:
-        return frozenset({metric_id(self.metric)})
-
-    # beyond the limit, not yet cleared since, value
-    def initial(self) -> State:
-        return (None, None, None)
 
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
         sign, limit, clear = self.signed
@@ -65,10 +20,3 @@ class Threshold(Strict):
         if signed > limit:
             return (True, True, value)
         return (False, state[1] is True and signed > clear, value)
-
-    def truth(self, state: State, firing: bool = False, fresh_us: int = 0) -> Truth:
-        held: Truth = state[1] if firing else state[0]
-        return held
-
-    def shown(self, state: State) -> tuple[float | None, float | None]:
-        return state[2], self.above if self.above is not None else self.below

@@ -86,8 +86,8 @@ CROSSED = """levels:
 BY_CLOCK = "confirm: clock"
 
 
-def lines(*parts: str, **tried_with: Any) -> Example:
-    return Example("".join(f"    {part}\n" for part in parts), **tried_with)
+def lines(*parts: str, **more: Any) -> Example:
+    return Example("".join(f"    {part}\n" for part in parts), **more)
 
 
 EXAMPLES = {
@@ -101,6 +101,28 @@ EXAMPLES = {
         'when: {night: {metric: water_m3, window: "02:00-05:00", stat: min_hourly_rate, above: 300, coverage: 0.5}}',
         metrics=(WATER,),
         counters=True,
+    ),
+    "rate": lines("when: {rate: {metric: fill_level_pct, over: 2h, above: 20, clear_below: 10, min_points: 3}}", "for: 20m"),
+    "forecast": lines(
+        "when: {forecast: {metric: fill_level_pct, reaches: 95, within: 36h, over: 6h, min_points: 3, min_span: 1h}}"
+    ),
+    "forecast of a bin": lines(
+        "when: {forecast: {metric: fill_level_pct, reaches: 95, within: 36h, over: 6h, min_points: 3, min_span: 1h,"
+        " reset_on: emptied}}"
+    ),
+    "continuous_flow": lines(
+        "when: {continuous_flow: {metric: water_m3, bucket: 30m, buckets: 3, min_volume: 5}}", metrics=(WATER,)
+    ),
+    "counter_reset": lines("when: {counter_reset: {metric: water_m3}}", metrics=(WATER,)),
+    "setback": lines(
+        'when: {setback: {metric: water_m3, window: "00:00-04:00", share_above: 0.95, usual_times: 1, nights: 7, raise_after: 1, coverage: 0.3}}',
+        metrics=(WATER,), every_min=60, most_steps=500, counters=True,
+    ),
+    "flag": lines("when: {flag: {metric: tilted, in: [1]}}", "for: 20m", metrics=(TILTED,), values=(0.0, 1.0)),
+    "at_least": lines(
+        "when: {at_least: {n: 2, of: [{threshold: {metric: fill_level_pct, above: 50}},"
+        " {threshold: {metric: temperature_c, above: 50}}, {threshold: {metric: tilted, above: 50}}]}}",
+        "max_gap: 1h",
     ),
     "any and not": lines(
         "when: {any: [{threshold: {metric: fill_level_pct, above: 90}},"

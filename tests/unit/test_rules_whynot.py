@@ -15,9 +15,10 @@ from rules import reason as reasons
 from rules.loader import shipped_rules
 from rules.model import Rule
 from rules.reason import Reason
+from rules.sentences import rule_text
 from rules.stored import rule_of
 from rules.whynot import Known, Stored, Verdict, why_not
-from rules.words import rule_text, scope_text
+from rules.words import scope_text
 from store.alerts import PointInfo
 from tests.unit.test_rules import rule
 
