@@ -13,6 +13,7 @@ from catalogue.faults import fault_kinds
 from catalogue.inventory import BuildingUse, Duration, Fraction, Id, PointKind
 from rules.conditions import Node
 from rules.conditions.base import Fold, Strict
+from rules.lifecycle import LIFECYCLE_KEYS, Lifecycle
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -20,7 +21,7 @@ Severity = Literal["info", "warning", "critical"]
 _STATE_FORMAT = 2
 
 #: Parts that change nothing of what a rule decides.
-_TOLD = ("title", "sentence", "advice", "source", "detects", "may_tell")
+_TOLD = ("title", "sentence", "advice", "source", "detects", "may_tell", *LIFECYCLE_KEYS)
 
 #: What a title, sentence or advice may name in braces.
 TEXT_FIELDS = frozenset({"point", "site", "address", "fraction", "value", "limit", "since", "hours", "contractor"})
@@ -84,7 +85,7 @@ class RuleTest(Strict):
     expect: list[dict[Literal["fires", "resolves"], str]]
 
 
-class Rule(Strict):
+class Rule(Lifecycle):
     """One rule. `source` says where its thresholds come from.
 
     `detects` names the faults that it is for, `may_tell` those that it may rightly tell of too: by them `misto score`

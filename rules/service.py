@@ -27,7 +27,8 @@ from rules.model import Rule
 from rules.record import change_of
 from rules.refold import Open, refold, relisten
 from rules.step import Reading
-from store import alerts
+from rules.telling import plan
+from store import alerts, telling
 from store.alerts import PointInfo
 from store.reading_log import BEGINNING, Position, lag_after, read_after
 from store.registry import REGISTRY_CHANNEL
@@ -40,6 +41,7 @@ _BATCHES = 500
 _READINGS = 240_000
 _POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
+_DUE_AT_ONCE = 5_000
 _TICK_S = 1.0
 _TEND_S = 1.0
 _BEAT_S = 5.0
@@ -283,6 +285,28 @@ class RulesService(DatabaseService):
         judged_until_us = _us(now) - round(waiting.age_s * 1e6)
         decided = self._engine.tick(judged_until_us, outages, blind)
         self._write(connection, decided, self._tokens(self._held))
+        self._tell(connection)
+
+    def _tell(self, connection: Connection[Any]) -> None:
+        """Decide what of the outbox may be told, and what the clock brings; any worker that holds points may."""
+        rules = self._engine.rules
+        with connection.transaction():
+            now = telling.lock(connection)
+            if now is None:
+                return
+            due = telling.due_rows(connection, _DUE_AT_ONCE)
+            flaps = {
+                rule.id: max(rule.flap.within, rule.flap.hold_s) for rule in rules.values() if rule.flap is not None
+            }
+            todo = plan(
+                now,
+                rules,
+                telling.active_silences(connection),
+                telling.episodes(connection, due),
+                due,
+                telling.flips(connection, flaps),
+            )
+            telling.write(connection, todo)
 
     def _write(
         self,
