@@ -151,6 +151,8 @@ LEFT JOIN LATERAL (
     SELECT begun, cause FROM alert_mark WHERE episode_id = e.episode_id AND kind = 'inhibited'
     ORDER BY mark_id DESC LIMIT 1
 ) AS hidden ON hidden.begun AND e.state = 'firing'
+    -- While no rules process runs nobody ends the mark of what is no longer hidden.
+    AND EXISTS (SELECT FROM alert_episode AS c WHERE c.episode_id = hidden.cause AND c.state = 'firing')
 LEFT JOIN LATERAL (
     SELECT begun FROM alert_mark WHERE episode_id = e.episode_id AND kind = 'flapping'
     ORDER BY mark_id DESC LIMIT 1

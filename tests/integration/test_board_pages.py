@@ -22,7 +22,7 @@ from tests.processes import wait_for
 
 Database = psycopg.Connection[Any]
 
-PAGES = ["/", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices"]
+PAGES = ["/", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices", "/silences"]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_every_page_answers_in_both_languages(client: httpx.Client, city: Databa
         assert client.head(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/bins", "/buildings", "/devices"])
+@pytest.mark.parametrize("path", ["/", "/bins", "/buildings", "/devices", "/silences"])
 @pytest.mark.parametrize("language", ["en", "uk"])
 def test_an_empty_database_has_sentences_and_no_error(client: httpx.Client, path: str, language: str) -> None:
     answer = client.get(path, params={"lang": language})
