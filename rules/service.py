@@ -41,6 +41,7 @@ _BATCHES = 500
 _READINGS = 240_000
 _POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
+_TELL_S = 2.0
 _DUE_AT_ONCE = 5_000
 _TICK_S = 1.0
 _TEND_S = 1.0
@@ -72,7 +73,7 @@ class RulesService(DatabaseService):
         self._started_at = datetime.now(UTC)
         self._membership = Membership(config.database_url, config.worker, config.rules, config.lease_s)
         self._forget()
-        self._ticked = self._beaten = 0.0
+        self._ticked = self._beaten = self._told = 0.0
 
     def _fresh_engine(self) -> Engine:
         return Engine(self._config.rules, judge_history=self._config.judge_history)
@@ -285,7 +286,9 @@ class RulesService(DatabaseService):
         judged_until_us = _us(now) - round(waiting.age_s * 1e6)
         decided = self._engine.tick(judged_until_us, outages, blind)
         self._write(connection, decided, self._tokens(self._held))
-        self._tell(connection)
+        if time.monotonic() - self._told > _TELL_S:
+            self._told = time.monotonic()
+            self._tell(connection)
 
     def _tell(self, connection: Connection[Any]) -> None:
         """Decide what of the outbox may be told, and what the clock brings; any worker that holds points may."""

@@ -229,6 +229,18 @@ def test_an_acknowledgement_that_runs_out_reminds_once(city: Database) -> None:
     )
 
 
+def test_an_alert_whose_rule_is_gone_ends_for_everybody(city: Database) -> None:
+    change(city, "fires")
+    tell(city)
+    take(city)
+    with city.transaction():
+        assert alerts.drop_states(city, ["another"]) == 1
+    tell(city)
+    assert states(city) == ["closed_rule_removed"]
+    assert outbox(city)[1:] == [Told("ended", "the rule is no longer in force", None, None)]
+    assert city.execute("SELECT action FROM alert_ack ORDER BY ack_id").fetchall() == [("taken",), ("ended",)]
+
+
 # silences
 
 
