@@ -87,6 +87,7 @@ WITH later AS (
     WHERE e.episode_id = (SELECT max(episode_id) FROM alert_episode
                           WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND state = 'resolved'
                             AND breached_at < %(breached_at)s
+                            AND %(reopen_within_s)s >= 0
                             AND resolved_at BETWEEN %(breached_at)s - make_interval(secs => %(reopen_within_s)s)
                                                 AND %(event_at)s)
       AND NOT EXISTS (SELECT FROM alert_episode AS other
