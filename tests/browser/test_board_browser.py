@@ -22,7 +22,17 @@ pytestmark = pytest.mark.browser
 
 Database = psycopg.Connection[Any]
 
-PAGES = ["/", "/alerts/1", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices", "/silences", "/nothing"]
+PAGES = [
+    "/",
+    "/alerts/1",
+    "/bins",
+    "/bins/stand-0-0",
+    "/buildings",
+    "/buildings/building-0",
+    "/devices",
+    "/silences",
+    "/nothing",
+]
 
 #: The page asks for itself every 10 seconds.
 REFRESHED_MS = 25_000
