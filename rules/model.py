@@ -29,6 +29,7 @@ from rules.guarded import Guarded
 from rules.judge import Judge
 from rules.labelled import Reference, filled, number_of, references
 from rules.ladder import Ladder
+from rules.lifecycle import LIFECYCLE_KEYS, Lifecycle
 from rules.scope import Scope
 
 Severity = Literal["info", "warning", "critical"]
@@ -40,7 +41,7 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 _STATE_FORMAT = 3
 
 #: Parts that change nothing of what a rule decides.
-_TOLD = ("title", "sentence", "advice", "source", "detects", "may_tell")
+_TOLD = ("title", "sentence", "advice", "source", "detects", "may_tell", *LIFECYCLE_KEYS)
 
 #: What a title, sentence or advice may name in braces.
 TEXT_FIELDS = frozenset({"point", "site", "address", "fraction", "value", "limit", "since", "hours", "contractor"})
@@ -133,7 +134,7 @@ class Level(Strict):
     advice: Texts | None = None
 
 
-class Rule(Strict):
+class Rule(Lifecycle):
     """One rule. `source` says where its thresholds come from.
 
     `when` with `severity` and `for` is the short form of a single level. `detects` names the faults that it is for,

@@ -36,6 +36,7 @@ def change_of(one: Decided, zone: ZoneInfo) -> Change:
         value=transition.value,
         texts=texts,
         evidence=evidence,
+        reopen_within_s=-1.0 if one.rule.reopen_within is None else one.rule.reopen_within,
     )
 
 

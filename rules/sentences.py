@@ -70,7 +70,8 @@ def condition_text(node: Any, language: Language) -> str:
 def _as_written(its: Condition, language: Language) -> str:
     keys = its.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metric"})
     written = ", ".join(f"{key} {value}" for key, value in keys.items())
-    return f"{type(its).__module__.rpartition('.')[2]}: {metric_name(its.metric, language)}" + (f" ({written})" if written else "")
+    text = f"{type(its).__module__.rpartition('.')[2]}: {metric_name(its.metric, language)}"
+    return f"{text} ({written})" if written else text
 
 
 def _jump(its: Jump, language: Language) -> str:

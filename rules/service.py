@@ -27,8 +27,9 @@ from rules.model import Rule
 from rules.record import change_of
 from rules.refold import Open, refold, relisten
 from rules.step import Reading
+from rules.telling import plan
 from rules.unjudged import Unjudged, unjudged
-from store import alerts
+from store import alerts, telling
 from store.alerts import PointInfo
 from store.reading_log import BEGINNING, Position, lag_after, read_after
 from store.registry import REGISTRY_CHANNEL
@@ -41,6 +42,8 @@ _BATCHES = 500
 _READINGS = 240_000
 _POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
+_TELL_S = 2.0
+_DUE_AT_ONCE = 5_000
 _TICK_S = 1.0
 _TEND_S = 1.0
 _BEAT_S = 5.0
@@ -71,7 +74,7 @@ class RulesService(DatabaseService):
         self._started_at = datetime.now(UTC)
         self._membership = Membership(config.database_url, config.worker, config.rules, config.lease_s)
         self._forget()
-        self._ticked = self._beaten = 0.0
+        self._ticked = self._beaten = self._told = 0.0
 
     def _fresh_engine(self) -> Engine:
         return Engine(self._config.rules, judge_history=self._config.judge_history)
@@ -290,6 +293,30 @@ class RulesService(DatabaseService):
         judged_until_us = _us(now) - round(waiting.age_s * 1e6)
         decided = self._engine.tick(judged_until_us, outages, blind)
         self._write(connection, decided, self._tokens(self._held))
+        if time.monotonic() - self._told > _TELL_S:
+            self._told = time.monotonic()
+            self._tell(connection)
+
+    def _tell(self, connection: Connection[Any]) -> None:
+        """Decide what of the outbox may be told, and what the clock brings; any worker that holds points may."""
+        rules = self._engine.rules
+        with connection.transaction():
+            now = telling.lock(connection)
+            if now is None:
+                return
+            due = telling.due_rows(connection, _DUE_AT_ONCE)
+            flaps = {
+                rule.id: max(rule.flap.within, rule.flap.hold_s) for rule in rules.values() if rule.flap is not None
+            }
+            todo = plan(
+                now,
+                rules,
+                telling.active_silences(connection),
+                telling.episodes(connection, due),
+                due,
+                telling.flips(connection, flaps),
+            )
+            telling.write(connection, todo)
 
     def _write(
         self,

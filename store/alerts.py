@@ -174,7 +174,7 @@ def _elements(array: bytes | None, kind: str) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Change:
-    """A transition to be written, with the texts that were made for it."""
+    """A transition to be written, with the texts that were made for it. `reopen_within_s` below 0: never."""
 
     kind: str
     rule_id: str
@@ -187,6 +187,7 @@ class Change:
     value: float | None
     texts: Mapping[str, str]
     evidence: Mapping[str, Any]
+    reopen_within_s: float = -1.0
 
 
 def write_change(connection: Connection[Any], change: Change) -> None:
@@ -200,6 +201,7 @@ def write_change(connection: Connection[Any], change: Change) -> None:
         "event_at": change.event_at,
         "reason": change.reason,
         "value": change.value,
+        "reopen_within_s": change.reopen_within_s,
         "evidence": json.dumps(change.evidence),
         **change.texts,
     }

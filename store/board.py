@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
@@ -109,9 +109,18 @@ def contractors(connection: BoardConnection) -> list[Row]:
     return _rows(connection, "contractors")
 
 
-def open_alerts(connection: BoardConnection, chosen: AlertFilter, *, acknowledged: bool) -> list[Row]:
-    """Firing alerts, worst and newest first: the columns of `alert_list`, and `total` before the limit."""
-    return _rows(connection, "open_alerts", asdict(chosen) | {"acknowledged": acknowledged, "limit": _LIMIT})
+AlertSection = Literal["open", "acknowledged", "silenced"]
+
+
+def open_alerts(connection: BoardConnection, chosen: AlertFilter, section: AlertSection) -> list[Row]:
+    """Firing alerts that no other hides, worst and newest first: the columns of `alert_list`, and `total` before the
+    limit. A silenced one that somebody has taken over counts as acknowledged."""
+    return _rows(connection, "open_alerts", asdict(chosen) | {"section": section, "limit": _LIMIT})
+
+
+def hidden_alerts(connection: BoardConnection) -> list[Row]:
+    """Firing alerts that another one hides: the columns of `alert_list`."""
+    return _rows(connection, "hidden_alerts", {"limit": _LIMIT})
 
 
 def ended_alerts(connection: BoardConnection, chosen: AlertFilter, limit: int = 20) -> list[Row]:
@@ -131,14 +140,10 @@ def alert(connection: BoardConnection, episode_id: int) -> Row | None:
     return _row(connection, "alert", {"episode_id": episode_id})
 
 
-def transitions(connection: BoardConnection, episode_id: int) -> list[Row]:
-    """How the alert came to be what it is, oldest first."""
-    return _rows(connection, "transitions", {"episode_id": episode_id})
-
-
-def acknowledgements(connection: BoardConnection, episode_id: int) -> list[Row]:
-    """Who took the alert over, oldest first."""
-    return _rows(connection, "acknowledgements", {"episode_id": episode_id})
+def course(connection: BoardConnection, episode_id: int) -> list[Row]:
+    """What happened to the alert and what people did, oldest first: what (transition, ack, mark, feedback, told),
+    at, who, verb, before, text, until, number, row_id."""
+    return _rows(connection, "course", {"episode_id": episode_id})
 
 
 def acknowledge(connection: BoardConnection, episode_id: int, acked_by: str, note: str, hours: int | None) -> bool:
@@ -148,6 +153,18 @@ def acknowledge(connection: BoardConnection, episode_id: int, acked_by: str, not
     """
     parameters = {"episode_id": episode_id, "acked_by": acked_by, "note": note, "hours": hours}
     return _row(connection, "acknowledge", parameters) is not None
+
+
+def withdraw(connection: BoardConnection, episode_id: int, by: str, note: str) -> bool:
+    """Take back that somebody takes care; False if nobody does."""
+    parameters = {"episode_id": episode_id, "acked_by": by, "note": note}
+    return _row(connection, "withdraw", parameters) is not None
+
+
+def give_feedback(connection: BoardConnection, episode_id: int, verdict: str, given_by: str, note: str) -> bool:
+    """Keep what somebody says of an alert; False if there is none."""
+    parameters = {"episode_id": episode_id, "verdict": verdict, "given_by": given_by, "note": note}
+    return _row(connection, "give_feedback", parameters) is not None
 
 
 def bins(connection: BoardConnection, chosen: BinFilter) -> list[Row]:

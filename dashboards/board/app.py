@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.board import metrics, security
-from dashboards.board.pages import alerts, bins, buildings, claim, devices, quarantine
+from dashboards.board.pages import alerts, bins, buildings, care, claim, devices, quarantine, silences
 from dashboards.board.visit import BoardConfig, Visit, make_templates
 from store.board import BoardPool, check_alive, open_pool
 from store.errors import StoreError, is_temporary
@@ -166,6 +166,11 @@ def _to_device(request: Request) -> Response:
     return RedirectResponse(f"/devices/{request.path_params['device_id']}", 303)
 
 
+def _to_silences(request: Request) -> Response:
+    """Reloading after a form that failed leads to the list."""
+    return RedirectResponse("/silences", 303)
+
+
 def make_app(config: BoardConfig) -> Starlette:
     """The application: pages, `/healthz`, `/metrics` and the static files."""
     board = Board(config)
@@ -176,9 +181,17 @@ def make_app(config: BoardConfig) -> Starlette:
             Route("/alerts/{episode_id:int}/acknowledge", _to_alert, methods=["GET"]),
             Route(
                 "/alerts/{episode_id:int}/acknowledge",
-                board.form("acknowledge", alerts.acknowledge),
+                board.form("acknowledge", care.acknowledge),
                 methods=["POST"],
             ),
+            Route("/alerts/{episode_id:int}/withdraw", _to_alert, methods=["GET"]),
+            Route("/alerts/{episode_id:int}/withdraw", board.form("withdraw", care.withdraw), methods=["POST"]),
+            Route("/alerts/{episode_id:int}/feedback", _to_alert, methods=["GET"]),
+            Route("/alerts/{episode_id:int}/feedback", board.form("feedback", care.feedback), methods=["POST"]),
+            Route("/silences", board.page("silences", silences.silence_page), methods=["GET"]),
+            Route("/silences", board.form("silence", silences.add), methods=["POST"]),
+            Route("/silences/{silence_id:int}/end", _to_silences, methods=["GET"]),
+            Route("/silences/{silence_id:int}/end", board.form("silence_end", silences.end), methods=["POST"]),
             Route("/bins", board.page("bins", bins.bin_list)),
             Route("/bins/{code}", board.page("bin", bins.one_bin)),
             Route("/buildings", board.page("buildings", buildings.building_list)),

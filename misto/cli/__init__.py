@@ -22,7 +22,7 @@ from store.errors import StoreError, understood
 #: One module per group of commands; each has `register(app)`.
 _GROUPS = (
     "store", "ingest", "decode", "profile", "rules", "keeper", "board", "simulate", "score", "dashboards", "doctor",
-    "runtime", "demo", "devices", "quarantine", "import_",
+    "runtime", "demo", "devices", "quarantine", "import_", "silences",
 )  # fmt: skip
 
 app = typer.Typer(

@@ -54,7 +54,8 @@ INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_
 SELECT episode_id, 'firing', 'resolved', severity, now(), 'the rule no longer watches this point' FROM closed;
 
 -- name: open_episodes
-SELECT rule_id, point_id, breached_at, fired_at, severity FROM alert_episode WHERE state = 'firing';
+SELECT rule_id, point_id, coalesce(rebreached_at, breached_at), fired_at, severity FROM alert_episode
+WHERE state = 'firing';
 
 -- name: readings_of
 SELECT point_id, (date_part('epoch', time) * 1e6)::bigint, metric_id, value FROM readings
@@ -81,6 +82,23 @@ SELECT episode_id, 'firing', 'closed_rule_removed', severity, now(), 'the rule i
 WITH later AS (
     SELECT count(*) > 0 AS is_open FROM alert_episode
     WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND state = 'firing' AND breached_at > %(breached_at)s
+), again AS (
+    -- True again soon after it had ended (reopen_within): the same alert goes on.
+    UPDATE alert_episode AS e
+    SET state = 'firing', rebreached_at = %(breached_at)s, ended_before = e.resolved_at, resolved_at = NULL,
+        closed_decided_at = NULL
+    WHERE e.episode_id = (SELECT max(episode_id) FROM alert_episode
+                          WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND state = 'resolved'
+                            AND breached_at < %(breached_at)s
+                            AND %(reopen_within_s)s >= 0
+                            AND resolved_at BETWEEN %(breached_at)s - make_interval(secs => %(reopen_within_s)s)
+                                                AND %(event_at)s)
+      AND NOT EXISTS (SELECT FROM alert_episode AS other
+                      WHERE other.rule_id = e.rule_id AND other.point_id = e.point_id AND other.state = 'firing')
+      AND NOT EXISTS (SELECT FROM alert_episode AS other
+                      WHERE other.rule_id = e.rule_id AND other.point_id = e.point_id
+                        AND other.breached_at = %(breached_at)s)
+    RETURNING episode_id
 ), fired AS (
     INSERT INTO alert_episode (rule_id, rule_hash, point_id, state, resolved_at, closed_decided_at, severity,
                                breached_at, fired_at, title_en, title_uk, sentence_en, sentence_uk, advice_en,
@@ -89,11 +107,11 @@ WITH later AS (
            CASE WHEN is_open THEN %(event_at)s::timestamptz END, CASE WHEN is_open THEN now() END, %(severity)s,
            %(breached_at)s, %(event_at)s, %(title_en)s, %(title_uk)s, %(sentence_en)s, %(sentence_uk)s, %(advice_en)s,
            %(advice_uk)s, %(value)s, %(evidence)s
-    FROM later
+    FROM later WHERE NOT EXISTS (SELECT FROM again)
     -- The same breach again: late data had taken it back, or the rule or point was gone for a time.
     ON CONFLICT (rule_id, point_id, breached_at) DO UPDATE
     SET state = excluded.state, rule_hash = excluded.rule_hash, severity = excluded.severity,
-        fired_at = excluded.fired_at, resolved_at = excluded.resolved_at,
+        fired_at = excluded.fired_at, rebreached_at = NULL, ended_before = NULL, resolved_at = excluded.resolved_at,
         closed_decided_at = excluded.closed_decided_at, value = excluded.value, evidence = excluded.evidence,
         title_en = excluded.title_en, title_uk = excluded.title_uk, sentence_en = excluded.sentence_en,
         sentence_uk = excluded.sentence_uk, advice_en = excluded.advice_en, advice_uk = excluded.advice_uk
@@ -101,12 +119,14 @@ WITH later AS (
     RETURNING episode_id
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
-SELECT episode_id, 'pending', 'firing', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM fired;
+SELECT episode_id, 'pending', 'firing', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM fired
+UNION ALL
+SELECT episode_id, 'resolved', 'firing', %(severity)s, %(event_at)s, 'it holds again soon after', %(evidence)s FROM again;
 
 -- name: resolves
 WITH resolved AS (
     UPDATE alert_episode SET state = 'resolved', resolved_at = %(event_at)s, closed_decided_at = now()
-    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND coalesce(rebreached_at, breached_at) = %(breached_at)s
       AND (state = 'firing' OR resolved_at <> %(event_at)s)
     RETURNING episode_id
 )
@@ -116,17 +136,19 @@ SELECT episode_id, 'firing', 'resolved', %(severity)s, %(event_at)s, %(reason)s,
 -- name: retracted
 WITH retracted AS (
     UPDATE alert_episode
-    SET state = 'resolved', resolved_at = coalesce(resolved_at, %(event_at)s), closed_decided_at = now()
-    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
-    RETURNING episode_id
+    SET state = CASE WHEN rebreached_at IS NULL THEN 'retracted' ELSE 'resolved' END,
+        resolved_at = coalesce(ended_before, resolved_at, %(event_at)s), closed_decided_at = now(),
+        rebreached_at = NULL, ended_before = NULL
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND coalesce(rebreached_at, breached_at) = %(breached_at)s
+    RETURNING episode_id, state
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
-SELECT episode_id, 'firing', 'resolved', %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM retracted;
+SELECT episode_id, 'firing', state, %(severity)s, %(event_at)s, %(reason)s, %(evidence)s FROM retracted;
 
 -- name: reopened
 WITH reopened AS (
     UPDATE alert_episode AS e SET state = 'firing', resolved_at = NULL, closed_decided_at = NULL
-    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s AND state = 'resolved'
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND coalesce(rebreached_at, breached_at) = %(breached_at)s AND state = 'resolved'
       AND NOT EXISTS (SELECT FROM alert_episode AS other
                       WHERE other.rule_id = e.rule_id AND other.point_id = e.point_id AND other.state = 'firing')
     RETURNING episode_id
@@ -137,7 +159,7 @@ SELECT episode_id, 'resolved', 'firing', %(severity)s, %(event_at)s, %(reason)s,
 -- name: revised
 WITH revised AS (
     UPDATE alert_episode SET fired_at = %(event_at)s
-    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND coalesce(rebreached_at, breached_at) = %(breached_at)s
     RETURNING episode_id, state
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)
@@ -159,7 +181,7 @@ SELECT episode_id, state, state, %(severity)s, %(event_at)s, %(reason)s, %(evide
 -- name: kept
 WITH kept AS (
     UPDATE alert_episode SET rule_hash = %(rule_hash)s, severity = %(severity)s
-    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND breached_at = %(breached_at)s AND state = 'firing'
+    WHERE rule_id = %(rule_id)s AND point_id = %(point_id)s AND coalesce(rebreached_at, breached_at) = %(breached_at)s AND state = 'firing'
     RETURNING episode_id
 )
 INSERT INTO alert_transition (episode_id, from_state, to_state, severity, event_at, reason, evidence)

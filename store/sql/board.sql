@@ -3,7 +3,8 @@ SELECT (SELECT row_to_json(c) FROM city AS c) AS city,
        now() AS now,
        coalesce((SELECT max(last_received_at) FROM device_status),
                 (SELECT max(received_at) FROM point_latest)) AS last_received_at,
-       (SELECT count(*) FROM alert_list WHERE state = 'firing' AND site_id IS NOT NULL AND acked_at IS NULL)
+       (SELECT count(*) FROM alert_list WHERE state = 'firing' AND site_id IS NOT NULL AND acked_at IS NULL AND silenced_by IS NULL
+          AND hidden_by IS NULL)
            AS open_alerts;
 
 -- name: services
@@ -25,12 +26,17 @@ SELECT id, name_en, name_uk FROM contractor ORDER BY name_en;
 SELECT *, count(*) OVER () AS total
 FROM alert_list
 WHERE state = 'firing' AND site_id IS NOT NULL
-  AND (acked_at IS NOT NULL) = %(acknowledged)s
+  AND hidden_by IS NULL
+  AND CASE WHEN acked_at IS NOT NULL THEN 'acknowledged' WHEN silenced_by IS NOT NULL THEN 'silenced' ELSE 'open' END
+      = %(section)s
   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
   AND (%(zone)s::text IS NULL OR zone_id = %(zone)s)
   AND (%(contractor)s::text IS NULL OR contractor_id = %(contractor)s)
 ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), fired_at DESC, episode_id
 LIMIT %(limit)s;
+
+-- name: hidden_alerts
+SELECT * FROM alert_list WHERE state = 'firing' AND hidden_by IS NOT NULL ORDER BY fired_at, episode_id LIMIT %(limit)s;
 
 -- name: ended_alerts
 SELECT *
@@ -59,18 +65,45 @@ JOIN point AS p ON p.point_id = a.point_id
 LEFT JOIN rule_version AS v ON v.rule_hash = e.rule_hash
 WHERE a.episode_id = %(episode_id)s;
 
--- name: transitions
-SELECT from_state, to_state, severity, event_at, decided_at, reason, evidence
-FROM alert_transition WHERE episode_id = %(episode_id)s ORDER BY transition_id;
-
--- name: acknowledgements
-SELECT acked_at, acked_by, note, until FROM alert_ack WHERE episode_id = %(episode_id)s ORDER BY ack_id;
+-- name: course
+SELECT 'transition' AS what, event_at AS at, NULL AS who, to_state AS verb, from_state AS before, reason AS text,
+       NULL::timestamptz AS until, NULL::bigint AS number, 1 AS part, transition_id AS row_id,
+       severity
+FROM alert_transition WHERE episode_id = %(episode_id)s
+UNION ALL
+SELECT 'ack', acked_at, acked_by, action, NULL, note, until, NULL, 2, ack_id, NULL
+FROM alert_ack WHERE episode_id = %(episode_id)s
+UNION ALL
+SELECT 'feedback', given_at, given_by, verdict, NULL, note, NULL, NULL, 3, feedback_id, NULL
+FROM alert_feedback WHERE episode_id = %(episode_id)s
+UNION ALL
+SELECT 'mark', m.at, s.author, m.kind || CASE WHEN m.begun THEN '' ELSE '_no_more' END, NULL, coalesce(s.reason, ''),
+       NULL, m.cause, 4, m.mark_id, NULL
+FROM alert_mark AS m LEFT JOIN silence AS s ON m.kind = 'silenced' AND s.silence_id = m.cause
+WHERE m.episode_id = %(episode_id)s
+UNION ALL
+SELECT 'told', coalesce(withheld_at, released_at), recipient, kind, withheld_because, reason, NULL, withheld_by, 5,
+       outbox_id, NULL
+FROM alert_outbox
+WHERE episode_id = %(episode_id)s AND (withheld_at IS NOT NULL OR released_at IS NOT NULL)
+ORDER BY at, part, row_id;
 
 -- name: acknowledge
 INSERT INTO alert_ack (episode_id, acked_by, note, until)
 SELECT episode_id, %(acked_by)s, %(note)s, now() + make_interval(hours => %(hours)s)
 FROM alert_episode WHERE episode_id = %(episode_id)s AND state = 'firing'
 RETURNING ack_id;
+
+-- name: withdraw
+INSERT INTO alert_ack (episode_id, action, acked_by, note)
+SELECT episode_id, 'withdrawn', %(acked_by)s, %(note)s FROM alert_list
+WHERE episode_id = %(episode_id)s AND state = 'firing' AND acked_at IS NOT NULL
+RETURNING ack_id;
+
+-- name: give_feedback
+INSERT INTO alert_feedback (episode_id, verdict, given_by, note)
+SELECT episode_id, %(verdict)s, %(given_by)s, %(note)s FROM alert_episode WHERE episode_id = %(episode_id)s
+RETURNING feedback_id;
 
 -- name: bins
 SELECT * FROM bin_status

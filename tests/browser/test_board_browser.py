@@ -22,7 +22,17 @@ pytestmark = pytest.mark.browser
 
 Database = psycopg.Connection[Any]
 
-PAGES = ["/", "/alerts/1", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices", "/nothing"]
+PAGES = [
+    "/",
+    "/alerts/1",
+    "/bins",
+    "/bins/stand-0-0",
+    "/buildings",
+    "/buildings/building-0",
+    "/devices",
+    "/silences",
+    "/nothing",
+]
 
 #: The page asks for itself every 10 seconds.
 REFRESHED_MS = 25_000
@@ -74,6 +84,32 @@ def test_taking_an_alert_over_by_clicking(page: Page, board: str, city: Database
     assert page.locator("#open .alert").count() == 0
     assert "Марія took it over" in page.locator(f"#acked-{number}").inner_text()
     assert city.execute("SELECT acked_by, note FROM alert_ack").fetchall() == [("Марія", "lorry 7")]
+
+
+def test_giving_an_alert_back_judging_and_silencing_it(
+    page: Page, board: str, city: Database, complaints: list[str]
+) -> None:
+    number = raise_alert(city, "bin-overflowing", "stand-0-0")
+    city.execute("INSERT INTO rule_version (rule_hash, rule_id, definition) VALUES ('hash', 'bin-overflowing', '{}')")
+    city.execute("INSERT INTO alert_ack (episode_id, acked_by) VALUES (%s, 'Ann')", [number])
+    page.goto(f"{board}/alerts/{number}")
+    page.locator("#withdraw summary").click()
+    page.locator("#withdraw").get_by_label("Your name").fill("Марія")
+    page.locator("#withdraw").get_by_role("button").click()
+    page.wait_for_selector("text=Марія gave it back")
+    page.locator("#say summary").click()
+    page.locator("#say").get_by_role("button", name="False alarm").click()
+    page.wait_for_selector("#feedback b")
+    assert page.locator("#feedback b").inner_text() == "False alarm"
+    page.get_by_role("link", name="Silence this alert here").click()
+    page.locator("#add-silence").get_by_label("Why").fill("road works")
+    page.get_by_role("button", name="Do not tell").click()
+    page.wait_for_selector("#silences li")
+    assert "stand-0-0" in page.locator("#silences li").inner_text()
+    page.locator("#silences summary").click()
+    page.get_by_role("button", name="End it now").click()
+    page.wait_for_selector("text=ended by Марія")
+    assert city.execute("SELECT verdict, given_by FROM alert_feedback").fetchall() == [("false", "Марія")]
 
 
 def test_switching_the_language_keeps_the_page(page: Page, board: str, city: Database, complaints: list[str]) -> None:

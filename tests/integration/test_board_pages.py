@@ -22,7 +22,7 @@ from tests.processes import wait_for
 
 Database = psycopg.Connection[Any]
 
-PAGES = ["/", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices"]
+PAGES = ["/", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices", "/silences"]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_every_page_answers_in_both_languages(client: httpx.Client, city: Databa
         assert client.head(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/bins", "/buildings", "/devices"])
+@pytest.mark.parametrize("path", ["/", "/bins", "/buildings", "/devices", "/silences"])
 @pytest.mark.parametrize("language", ["en", "uk"])
 def test_an_empty_database_has_sentences_and_no_error(client: httpx.Client, path: str, language: str) -> None:
     answer = client.get(path, params={"lang": language})
@@ -451,3 +451,104 @@ def test_the_database_goes_away_and_comes_back(own_postgres: PostgresServer) -> 
         own_postgres.start()
         wait_for(lambda: browser.get("/bins").status_code == 200, "the board did not come back")
         assert browser.get("/healthz").status_code == 200
+
+
+# what people do about alerts
+
+
+def post(client: httpx.Client, page: str, path: str, **fields: str) -> httpx.Response:
+    """Send a form of a page."""
+    match = re.search(r'name="token" value="([^"]+)"', client.get(page).text)
+    assert match is not None
+    origin = str(client.base_url).rstrip("/")
+    return client.post(path, data={"token": match[1], "name": "Ann", **fields}, headers={"Origin": origin})
+
+
+def test_who_took_an_alert_over_can_give_it_back(client: httpx.Client, city: Database) -> None:
+    number = raise_alert(city, "bin-overflowing", "stand-0-0")
+    page = f"/alerts/{number}"
+    assert post(client, page, f"{page}/withdraw").status_code == 409
+    send(client, number, name="Ann")
+    assert post(client, page, f"{page}/withdraw", name="Bob", note="wrong lorry").status_code == 303
+    assert "1 alert waits" in client.get("/").text
+    words = text_of(client.get(page).text)
+    assert "Bob gave it back wrong lorry" in words
+    assert "Bob took it over" not in words
+    assert client.get(f"{page}/withdraw").headers["location"] == page
+
+
+def test_feedback_is_kept_and_can_be_changed(client: httpx.Client, city: Database) -> None:
+    number = raise_alert(city, "bin-overflowing", "stand-0-0", resolved_ago=timedelta(hours=1))
+    page = f"/alerts/{number}"
+    assert post(client, page, f"{page}/feedback", verdict="right").status_code == 303
+    assert post(client, page, f"{page}/feedback", verdict="false", note="a bird").status_code == 303
+    assert post(client, page, f"{page}/feedback", verdict="maybe").status_code == 400
+    assert post(client, page, "/alerts/9999999/feedback", verdict="right").status_code == 404
+    words = text_of(client.get(page).text)
+    assert "False alarm Ann" in words
+    assert "a bird" in words
+    assert "It was right, dealt with Ann" in words
+    row = city.execute("SELECT was_right, was_false FROM rule_feedback WHERE rule_id = 'bin-overflowing'").fetchone()
+    assert row == (0, 1)
+
+
+def test_a_silence_is_added_from_an_alert_and_ended(client: httpx.Client, city: Database) -> None:
+    number = raise_alert(city, "bin-overflowing", "stand-0-0")
+    city.execute("INSERT INTO rule_version (rule_hash, rule_id, definition) VALUES ('hash', 'bin-overflowing', '{}')")
+    link = re.search(r'href="(/silences\?[^"]+)"', client.get(f"/alerts/{number}").text)
+    assert link is not None
+    form = client.get(unescape(link[1])).text
+    assert 'value="bin-overflowing" selected' in form
+    assert 'value="stand-0-0"' in form
+    answer = post(client, "/silences", "/silences", rule="bin-overflowing", point="stand-0-0", hours="24", note="works")
+    assert answer.status_code == 303
+    words = text_of(client.get("/silences").text)
+    assert "holds now" in words
+    assert "Rule: bin-overflowing ; Point (its id): stand-0-0" in words
+    assert "works Ann" in words
+    silence = city.execute("SELECT silence_id FROM silence WHERE ends_at > now() + interval '23 hours'").fetchone()
+    assert silence is not None
+    path = f"/silences/{silence[0]}/end"
+    assert post(client, "/silences", path, name="Bob").status_code == 303
+    assert post(client, "/silences", path, name="Bob").status_code == 409
+    assert "ended by Bob" in text_of(client.get("/silences").text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"point": "stand-0-0"}, "Write why"),
+        ({"note": "x"}, "Say what is not to be told"),
+        ({"note": "x", "point": "nowhere"}, "nothing called “nowhere”"),
+        ({"note": "x", "point": "stand-0-0", "begins": "2020-01-01T10:00"}, "The time is not right"),
+        ({"note": "x", "point": "stand-0-0", "begins": "soon"}, "The time is not right"),
+        ({"note": "x", "labels": "school"}, "“school” is not"),
+    ],
+)
+def test_a_silence_that_cannot_be_is_a_sentence(
+    client: httpx.Client, city: Database, fields: dict[str, str], sentence: str
+) -> None:
+    answer = post(client, "/silences", "/silences", **fields)
+    assert answer.status_code == 400
+    assert sentence in text_of(answer.text)
+    assert city.execute("SELECT count(*) FROM silence").fetchone() == (0,)
+
+
+def test_silenced_and_hidden_alerts_stand_aside(client: httpx.Client, city: Database) -> None:
+    cause = raise_alert(city, "bin-overflowing", "stand-0-0")
+    hidden = raise_alert(city, "bin-nearly-full", "stand-0-0")
+    silenced = raise_alert(city, "bin-nearly-full", "stand-0-1")
+    city.execute(
+        "INSERT INTO silence (points, ends_at, author, reason) VALUES ('{stand-0-1}', now() + interval '1 h', 'A', 'B')"
+    )
+    city.execute(
+        "INSERT INTO alert_mark (episode_id, kind, begun, cause) SELECT %s, 'inhibited', true, %s"
+        " UNION ALL SELECT %s, 'silenced', true, max(silence_id) FROM silence",
+        [hidden, cause, silenced],
+    )
+    html = client.get("/").text
+    assert "1 alert waits" in html
+    assert f'id="alert-{hidden}"' not in html
+    assert re.search(rf'id="alert-{cause}".*id="folded-{cause}".*id="hidden-{hidden}"', html, re.S)
+    assert f'id="silenced-{silenced}"' in html
+    assert "hidden by its cause" in text_of(client.get(f"/alerts/{hidden}").text)

@@ -103,7 +103,7 @@ def test_a_severity_that_moves_is_stored_and_shown(
     ):
         course = [
             " ".join(unescape(re.sub(r"<[^>]*>", " ", row)).split())
-            for row in re.findall(r"<tr>.*?</tr>", browser.get(f"/alerts/{episode}").text, re.DOTALL)
+            for row in re.findall(r"<tr\b.*?</tr>", browser.get(f"/alerts/{episode}").text, re.DOTALL)
         ]
         ukrainian = browser.get(f"/alerts/{episode}", params={"lang": "uk"}).text
     assert any("critical a higher level holds" in row.lower() for row in course), course

@@ -84,9 +84,10 @@ def test_closed_lists_have_their_words() -> None:
 
 def test_the_reasons_of_the_rules_are_those_that_the_rules_give() -> None:
     root = BOARD.parents[1]
-    deciding = ("step.py", "judge.py", "ladder.py", "refold.py")
+    deciding = ("step.py", "judge.py", "ladder.py", "refold.py", "telling.py")
     given = "".join((root / "rules" / name).read_text(encoding="utf-8") for name in deciding)
-    given += (root / "store" / "sql" / "alerts.sql").read_text(encoding="utf-8")
+    for path in ("sql/alerts.sql", "sql/telling.sql", "migrations/0013_lifecycle.sql"):
+        given += (root / "store" / path).read_text(encoding="utf-8")
     reasons = [key.removeprefix("reason.") for key in messages() if key.startswith("reason.")]
     assert reasons
     assert [reason for reason in reasons if reason not in given] == []

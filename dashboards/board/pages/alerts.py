@@ -1,34 +1,30 @@
-"""Open alerts, one alert, and taking an alert over."""
+"""Open alerts, and one alert."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
-from urllib.parse import quote
+from typing import Any, get_args
 
 from markupsafe import Markup
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from catalogue.metrics import MAIN_COUNTER, Metric, metrics
-from dashboards.board import security
 from dashboards.board.charts import time_chart
 from dashboards.board.formatting import Formatter
-from dashboards.board.metrics import acknowledgements
-from dashboards.board.visit import NAME_COOKIE, Visit, not_found
+from dashboards.board.pages.care import MAX_ID, REMIND_HOURS
+from dashboards.board.visit import Visit, not_found
 from store import board as store
-from store.board import AlertFilter, Row
+from store import silences
+from store.board import AlertFilter, AlertSection, Row
 
 KINDS = ["electricity", "heat", "gas", "water", "bin", "weather", "indoor"]
 
-#: For how many hours an alert can be taken over; 0 = until it ends.
-REMIND_HOURS = [0, 4, 24, 72]
+SECTIONS: tuple[AlertSection, ...] = get_args(AlertSection)
 
 _CHART_BEFORE = timedelta(hours=24)
 _CHART_AFTER = timedelta(hours=12)
 _CHART_LONGEST = timedelta(days=14)
-_MAX_ID = 2**63 - 1
 
 
 def alert_list(visit: Visit) -> Response:
@@ -39,10 +35,14 @@ def alert_list(visit: Visit) -> Response:
         visit.choice("zone", [row["id"] for row in zones]),
         visit.choice("contractor", [row["id"] for row in contractors]),
     )
+    sections = {section: store.open_alerts(visit.connection, chosen, section) for section in SECTIONS}
     return visit.page(
         "alerts.html",
-        open_alerts=store.open_alerts(visit.connection, chosen, acknowledged=False),
-        acknowledged=store.open_alerts(visit.connection, chosen, acknowledged=True),
+        open_alerts=sections["open"],
+        acknowledged=sections["acknowledged"],
+        silenced=sections["silenced"],
+        folded=folded(store.hidden_alerts(visit.connection)),
+        silences_active=silences.count_active(visit.connection),
         ended=store.ended_alerts(visit.connection, chosen),
         kinds=KINDS,
         zones=zones,
@@ -56,17 +56,17 @@ def alert_list(visit: Visit) -> Response:
 def one_alert(visit: Visit) -> Response:
     """`/alerts/{id}`: one alert, how it came about, and the point's readings around it."""
     episode_id = visit.request.path_params["episode_id"]
-    alert = store.alert(visit.connection, episode_id) if episode_id <= _MAX_ID else None
+    alert = store.alert(visit.connection, episode_id) if episode_id <= MAX_ID else None
     if alert is None:
         raise not_found()
-    course = [{"at": row["event_at"], "transition": row} for row in store.transitions(visit.connection, episode_id)] + [
-        {"at": row["acked_at"], "ack": row} for row in store.acknowledgements(visit.connection, episode_id)
-    ]
+    course = store.course(visit.connection, episode_id)
     chart, chart_label = _chart(visit, alert)
     return visit.page(
         "alert.html",
         alert=alert,
-        course=sorted(course, key=lambda entry: entry["at"]),
+        course=course,
+        feedback=next((entry for entry in reversed(course) if entry["what"] == "feedback"), None),
+        folded=folded(store.hidden_alerts(visit.connection)),
         evidence=list(_evidence(alert["evidence"], visit.formatter)),
         limit=_limit_of(alert),
         chart=chart,
@@ -75,41 +75,16 @@ def one_alert(visit: Visit) -> Response:
     )
 
 
-def acknowledge(visit: Visit, form: Mapping[str, str]) -> Response:
-    """`POST /alerts/{id}/acknowledge`: somebody takes care of it."""
-    if not security.same_origin(visit.request):
-        return _refused(visit, "origin", 403)
-    if not security.token_is_right(visit.request, form.get(security.TOKEN_FIELD, "")):
-        return _refused(visit, "token", 403)
-    name, note = _one_line(form.get("name", "")), _one_line(form.get("note", ""))
-    if not name:
-        return _refused(visit, "name", 400)
-    if len(name) > 80 or len(note) > 1000:
-        return _refused(visit, "long", 400)
-    hours = {str(hours): hours for hours in REMIND_HOURS}.get(form.get("hours", ""), 0)
-    episode_id = visit.request.path_params["episode_id"]
-    if episode_id > _MAX_ID or not store.acknowledge(visit.connection, episode_id, name, note, hours or None):
-        return _refused(visit, "ended", 409)
-    acknowledgements.inc()
-    response = RedirectResponse(security.safe_back(form.get("back", "/")), 303)
-    security.set_cookie(visit.request, response, NAME_COOKIE, quote(name))
-    return response
-
-
-def _refused(visit: Visit, why: str, status: int) -> Response:
-    write = visit.formatter
-    return visit.page(
-        "error.html",
-        status=status,
-        title=write.text("ack.error.title"),
-        sentence=write.text(f"ack.error.{why}"),
-        retry_s=None,
-    )
-
-
-def _one_line(text: str) -> str:
-    """Without control characters, and blanks as one."""
-    return " ".join("".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in text).split())
+def folded(hidden: Sequence[Row]) -> dict[int, list[Row]]:
+    """Hidden alerts by the one at the top that hides them, over however many others."""
+    causes = {row["episode_id"]: row["hidden_by"] for row in hidden}
+    groups: dict[int, list[Row]] = {}
+    for row in hidden:
+        top = row["hidden_by"]
+        for _ in causes:
+            top = causes.get(top, top)
+        groups.setdefault(top, []).append(row)
+    return groups
 
 
 def _evidence(evidence: Any, write: Formatter) -> Iterator[tuple[str, str]]:
