@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -84,10 +85,23 @@ def survey(paths: list[Path]) -> tuple[list[Rule], list[Problem]]:
 
 
 def rules_in_force(own: Path | None) -> list[Rule]:
+    """The rules as a folder of the city's own would have them, over the shipped ones."""
+    return with_own(shipped_rules(), rules_of_files(own_files(own)) if own is not None else ())
+
+
+def own_files(folder: Path) -> dict[str, str]:
+    """The text of each rule file of the city's own folder by its name. Raises `FileProblems` with every mistake."""
+    if not folder.is_dir():
+        raise FileProblems([Problem(str(folder), None, "", "is no folder; MISTO_RULES_DIR names it")])
+    read_rules([folder])
+    return {file.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.yaml"))}
+
+
+def rules_of_files(texts: Mapping[str, str]) -> list[Rule]:
+    """The rules of files whose texts are given by name. Raises `FileProblems` with the mistakes of all of them."""
+    return load_documents([parse_yaml(text, name) for name, text in sorted(texts.items())])
+
+
+def with_own(shipped: Iterable[Rule], own: Iterable[Rule]) -> list[Rule]:
     """The shipped rules and the city's own; one of the city's with the same id replaces the shipped one."""
-    rules = {rule.id: rule for rule in shipped_rules()}
-    if own is not None:
-        if not own.is_dir():
-            raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
-        rules |= {rule.id: rule for rule in read_rules([own])}
-    return list(rules.values())
+    return list(({rule.id: rule for rule in shipped} | {rule.id: rule for rule in own}).values())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -20,13 +20,13 @@ import numpy.typing as npt
 from psycopg import Connection
 
 from rules import metrics
+from rules.anew import begin_anew
+from rules.applied import begin, take
 from rules.engine import Decided, Engine, Machine
 from rules.leases import LEASE_S, Partition, groups
 from rules.membership import Membership
 from rules.model import Rule
 from rules.record import change_of
-from rules.refold import Open, refold, relisten
-from rules.step import Reading
 from store import alerts
 from store.alerts import PointInfo
 from store.reading_log import BEGINNING, Position, lag_after, read_after
@@ -38,7 +38,6 @@ from store.serving import DatabaseService
 # What is judged at once: many batches where each is small, for saving the states costs nearly as much for few.
 _BATCHES = 500
 _READINGS = 240_000
-_POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
 _TICK_S = 1.0
 _TEND_S = 1.0
@@ -50,14 +49,16 @@ _OUTAGES_BACK = timedelta(days=14)
 
 @dataclass(frozen=True)
 class RulesConfig:
-    """Everything that the rules process is told. `worker`: its name, for people."""
+    """Everything that the rules process is told. `shipped`: the rules that come with this Misto; `own`: the files that
+    are taken if nothing has been applied yet, the text of each by its name; `worker`: its name, for people."""
 
     database_url: str
-    rules: list[Rule]
+    shipped: list[Rule]
     time_zone: str
     worker: str = "rules"
     lease_s: float = LEASE_S
     judge_history: bool = False
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 class RulesService(DatabaseService):
@@ -68,12 +69,14 @@ class RulesService(DatabaseService):
         self._config = config
         self._zone = ZoneInfo(config.time_zone)
         self._started_at = datetime.now(UTC)
-        self._membership = Membership(config.database_url, config.worker, config.rules, config.lease_s)
+        self._membership = Membership(config.database_url, config.worker, config.shipped, config.lease_s)
+        self._rules: Sequence[Rule] = config.shipped
+        self._unreadable = ""
         self._forget()
         self._ticked = self._beaten = 0.0
 
     def _fresh_engine(self) -> Engine:
-        return Engine(self._config.rules, judge_history=self._config.judge_history)
+        return Engine(self._rules, judge_history=self._config.judge_history)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
@@ -82,18 +85,36 @@ class RulesService(DatabaseService):
 
     def serve(self, connection: Connection[Any]) -> None:
         """Judge over this connection until it breaks or `stop` is set."""
-        self._forget()
         connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
         connection.commit()
-        with self._membership.on(connection):
-            while not self._stop.is_set():
-                try:
-                    self._work(connection)
-                    self.failure = ""
-                except Fenced:
-                    metrics.FENCED.inc()
-                    self._log.warning("another worker has taken over points of this one, which did not move for long")
-                    self._forget()
+        begin(connection, self._config.own)
+        while not self._stop.is_set():
+            self._take_rules(connection)
+            with self._membership.on(connection):
+                while not self._stop.is_set() and not self._membership.outdated:
+                    try:
+                        self._work(connection)
+                        self.failure = ""
+                    except Fenced:
+                        metrics.FENCED.inc()
+                        self._log.warning(
+                            "another worker has taken over points of this one, which did not move for long"
+                        )
+                        self._forget()
+
+    def _take_rules(self, connection: Connection[Any]) -> None:
+        """Judge by the newest applied version from here on."""
+        taken = take(connection, self._config.shipped)
+        connection.commit()
+        if taken.unreadable and taken.unreadable != self._unreadable:
+            self._log.error("%s; version %d goes on", taken.unreadable, taken.version)
+        self._unreadable = taken.unreadable
+        self._log.info(
+            "version %d of the rules, applied by %s: %d rules", taken.version, taken.author, len(taken.rules)
+        )
+        self._rules = taken.rules
+        self._membership = self._membership.with_rules(taken)
+        self._forget()
 
     def _forget(self) -> None:
         """Hold nothing: what was worked out and not written is gone, what is held is read anew."""
@@ -108,6 +129,8 @@ class RulesService(DatabaseService):
         if time.monotonic() - self._tended > _TEND_S:
             self._tended = time.monotonic()
             self._hold(connection, self._membership.tend(connection))
+            if self._membership.outdated:
+                return
         if self._judge(connection):
             self._clock(connection)
             if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
@@ -156,61 +179,14 @@ class RulesService(DatabaseService):
     def _begin_anew(
         self, connection: Connection[Any], machines: list[Machine], *, imported: bool = False
     ) -> Iterator[list[Decided]]:
-        """Let new and changed rules, and rules at new or imported points, know what is stored already; what came of
-        it, some points at a time."""
-        if not machines:
-            return
-        opened = {
-            key: Open(_us(breached_at), _us(fired_at))
-            for key, (breached_at, fired_at) in alerts.open_episodes(connection).items()
-        }
-        heard = alerts.last_received(connection)
-        connection.commit()
-        now = datetime.now(UTC)
-        by_rule: dict[str, list[Machine]] = {}
-        for machine in machines:
-            by_rule.setdefault(machine.rule.id, []).append(machine)
-        # Before the first batch is judged, all that is stored is still in the log.
+        """As `rules.anew.begin_anew`. Before the first batch is judged, all that is stored is still in the log."""
         begun = {
             point.point_id
             for number, one in self._held.items()
             if imported or one.position != BEGINNING
             for point in self._points[number]
         }
-        for rule_id, its in by_rule.items():
-            rule = self._engine.rules[rule_id]
-            for start in range(0, len(its), _POINTS_AT_ONCE):
-                chunk = its[start : start + _POINTS_AT_ONCE]
-                readings = self._stored(connection, rule, [one for one in chunk if one.point.point_id in begun], now)
-                decided: list[Decided] = []
-                for machine in chunk:
-                    point_id, interval_s = machine.point.point_id, machine.point.interval_s
-                    its_open = opened.get((rule_id, point_id))
-                    if rule.when.absent is not None:
-                        last_us = _us(heard[point_id]) if point_id in heard else 0
-                        state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
-                    else:
-                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open, imported=imported)
-                    if state != machine.state:
-                        self._engine.replace_state(machine, state)
-                    decided += [Decided(rule, machine.point, transition) for transition in made]
-                yield decided
-
-    def _stored(
-        self, connection: Connection[Any], rule: Rule, machines: list[Machine], now: datetime
-    ) -> dict[int, list[Reading]]:
-        """Good readings within the rule's memory, by point and time."""
-        metric_ids = rule.when.metric_ids()
-        if not metric_ids or not machines:
-            return {}
-        memory_s = max(rule.memory_s(machine.point.interval_s) for machine in machines)
-        readings: dict[int, list[Reading]] = {}
-        point_ids = [machine.point.point_id for machine in machines]
-        since = now - timedelta(seconds=memory_s)
-        for point_id, time_us, metric_id, value in alerts.readings_of(connection, point_ids, metric_ids, since):
-            readings.setdefault(point_id, []).append(Reading(time_us, metric_id, value))
-        connection.commit()
-        return readings
+        yield from begin_anew(connection, self._engine, machines, begun, imported=imported)
 
     def _judge(self, connection: Connection[Any]) -> bool:
         """Judge the next batches; True if the log's end is reached with all that is held.

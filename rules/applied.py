@@ -1,0 +1,61 @@
+"""Which rules are in force: the shipped ones, and over them the newest applied version of the city's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from catalogue.errors import FileProblems
+from rules.loader import rules_of_files, with_own
+from rules.model import Rule
+from store import rules_applied, rules_leases
+
+FIRST_AUTHOR = "Misto"
+FIRST_NOTE = "the rules as they were at the first start"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Rules to judge by. `newest` is the newest version that there is; `version` the newest that can be read, and
+    `unreadable` says why it is not the same."""
+
+    version: int
+    newest: int
+    author: str
+    rules: Sequence[Rule]
+    unreadable: str = ""
+
+
+def take(connection: Connection[Any], shipped: Sequence[Rule]) -> Taken:
+    """The newest applied version that this Misto can read; version 0, the shipped rules alone, without any."""
+    versions = rules_applied.versions(connection)
+    newest = versions[0].version if versions else 0
+    unreadable = ""
+    for one in versions:
+        try:
+            return Taken(one.version, newest, one.author, with_own(shipped, rules_of_files(one.files)), unreadable)
+        except FileProblems as error:
+            unreadable = unreadable or f"version {one.version} of the rules cannot be read by this Misto: {error}"
+    return Taken(0, newest, "", list(shipped), unreadable)
+
+
+def begin(connection: Connection[Any], own: Mapping[str, str]) -> None:
+    """Record the city's own files as version 1, if nothing has ever been applied."""
+    with connection.transaction():
+        if rules_applied.newest(connection):
+            return
+        rules_leases.lock_rule_set(connection)
+        if not rules_applied.newest(connection):
+            rules_applied.record(connection, FIRST_AUTHOR, FIRST_NOTE, own)
+
+
+def digests(rules: Iterable[Rule]) -> dict[str, str]:
+    """Of each rule by id a digest that changes with anything it says; its tests do not count."""
+    return {
+        rule.id: hashlib.sha256(json.dumps(rule.definition, sort_keys=True).encode()).hexdigest()[:16] for rule in rules
+    }
