@@ -150,6 +150,21 @@ def acknowledge(connection: BoardConnection, episode_id: int, acked_by: str, not
     return _row(connection, "acknowledge", parameters) is not None
 
 
+def rule_counts(connection: BoardConnection) -> list[Row]:
+    """rule_id, open_now, fired_30_days, for every rule that has raised an alert in that time or has one open."""
+    return _rows(connection, "rule_counts")
+
+
+def point_by_code(connection: BoardConnection, code: str) -> Row | None:
+    """point_id, kind and interval_s of a point in use."""
+    return _row(connection, "point_by_code", {"code": code})
+
+
+def rule_alerts(connection: BoardConnection, rule_id: str, limit: int = 20) -> list[Row]:
+    """A rule's last alerts, newest first: the columns of `alert_list`."""
+    return _rows(connection, "rule_alerts", {"rule_id": rule_id, "limit": limit})
+
+
 def bins(connection: BoardConnection, chosen: BinFilter) -> list[Row]:
     """Bins, soonest full first: the columns of `bin_status`."""
     return _rows(connection, "bins", asdict(chosen) | {"full_pct": FULL_PCT})

@@ -72,6 +72,19 @@ SELECT episode_id, %(acked_by)s, %(note)s, now() + make_interval(hours => %(hour
 FROM alert_episode WHERE episode_id = %(episode_id)s AND state = 'firing'
 RETURNING ack_id;
 
+-- name: rule_counts
+SELECT rule_id, count(*) FILTER (WHERE state = 'firing') AS open_now,
+       count(*) FILTER (WHERE fired_at > now() - INTERVAL '30 days') AS fired_30_days
+FROM alert_episode WHERE state = 'firing' OR fired_at > now() - INTERVAL '30 days'
+GROUP BY rule_id;
+
+-- name: point_by_code
+SELECT point_id, kind, interval_s FROM point_place WHERE code = %(code)s;
+
+-- name: rule_alerts
+SELECT * FROM alert_list WHERE rule_id = %(rule_id)s AND site_id IS NOT NULL
+ORDER BY fired_at DESC, episode_id DESC LIMIT %(limit)s;
+
 -- name: bins
 SELECT * FROM bin_status
 WHERE (%(zone)s::text IS NULL OR zone_id = %(zone)s)
