@@ -31,7 +31,7 @@ def rule_list(visit: Visit) -> Response:
 
 
 def one_rule(visit: Visit) -> Response:
-    """`/rules/{id}`: one rule; `?point=` chooses the point that is drawn, `?days=` how many, `?at=` up to which alert."""
+    """`/rules/{id}`: one rule; `?point=` is drawn, over `?days=`, until the alert `?at=` or now."""
     book, rule_id = _book(visit), visit.request.path_params["rule_id"]
     rules = book.rules(visit.connection, visit.language)
     rule = next((each for each in rules if each.rule_id == rule_id), None)
