@@ -44,14 +44,17 @@ def take(connection: Connection[Any], shipped: Sequence[Rule]) -> Taken:
     return Taken(0, newest, "", list(shipped), unreadable)
 
 
-def begin(connection: Connection[Any], own: Mapping[str, str]) -> None:
-    """Record the city's own files as version 1, if nothing has ever been applied."""
+def begin(connection: Connection[Any], own: Mapping[str, str] | None) -> bool:
+    """Record the city's own files as version 1 if nothing has ever been applied. False if others are in force; None is
+    for no files, or such as cannot be read."""
     with connection.transaction():
-        if rules_applied.newest(connection):
-            return
-        rules_leases.lock_rule_set(connection)
-        if not rules_applied.newest(connection):
-            rules_applied.record(connection, FIRST_AUTHOR, FIRST_NOTE, own)
+        versions = rules_applied.versions(connection)
+        if not versions:
+            rules_leases.lock_rule_set(connection)
+            if not rules_applied.newest(connection):
+                rules_applied.record(connection, FIRST_AUTHOR, FIRST_NOTE, own or {})
+            return True
+    return own is None or dict(versions[0].files) == dict(own)
 
 
 def digests(rules: Iterable[Rule]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -58,7 +58,7 @@ class RulesConfig:
     worker: str = "rules"
     lease_s: float = LEASE_S
     judge_history: bool = False
-    own: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] | None = None
 
 
 class RulesService(DatabaseService):
@@ -72,6 +72,7 @@ class RulesService(DatabaseService):
         self._membership = Membership(config.database_url, config.worker, config.shipped, config.lease_s)
         self._rules: Sequence[Rule] = config.shipped
         self._unreadable = ""
+        self._told_of_files = False
         self._forget()
         self._ticked = self._beaten = 0.0
 
@@ -87,7 +88,9 @@ class RulesService(DatabaseService):
         """Judge over this connection until it breaks or `stop` is set."""
         connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
         connection.commit()
-        begin(connection, self._config.own)
+        if not begin(connection, self._config.own) and not self._told_of_files:
+            self._told_of_files = True
+            self._log.warning("the own rule files are others than those in force; `misto rules apply` takes them")
         while not self._stop.is_set():
             self._take_rules(connection)
             with self._membership.on(connection):

@@ -62,6 +62,7 @@ def time_chart(
     limit: float | None = None,
     gap: timedelta | None = None,
     bands: Sequence[Sequence[Band]] = (),
+    most_ticks: int = 7,
 ) -> Markup:
     """A line over time. Nothing is drawn across a `gap`; `marks` are single dots with a word; `limit` a straight line.
 
@@ -85,7 +86,7 @@ def time_chart(
             value_formatter=lambda value: formatter.amount(value, unit),
         )
     )
-    chart.x_labels = _time_ticks(start, stop, formatter)
+    chart.x_labels = _time_ticks(start, stop, formatter, most_ticks)
     chart.x_value_formatter = formatter.tick
     chart.y_labels = [{"value": tick, "label": formatter.number(tick)} for tick in ticks]
     chart.add(label, [_dot(moment, value, formatter, unit) for moment, value in _with_gaps(points, gap)])
@@ -146,10 +147,10 @@ def full_scale_ticks(low: float, high: float) -> list[float]:
     return [low + (high - low) * quarter / 4 for quarter in range(5)]
 
 
-def _time_ticks(start: datetime, stop: datetime, formatter: Formatter) -> list[datetime]:
-    """At most seven round local times: midnights for a span of days, else round hours."""
+def _time_ticks(start: datetime, stop: datetime, formatter: Formatter, most: int = 7) -> list[datetime]:
+    """At most `most` round local times: midnights for a span of days, else round hours."""
     hours = (stop - start) / timedelta(hours=1)
-    step_h = next((step for step in (1, 2, 3, 6, 12, 24, 48, 72, 96, 168) if hours / step <= 7.5), 24 * 30)
+    step_h = next((step for step in (1, 2, 3, 6, 12, 24, 48, 72, 96, 168) if hours / step <= most + 0.5), 24 * 30)
     local = formatter.local(start).replace(minute=0, second=0, microsecond=0)
     ticks = []
     midnight = local.replace(hour=0)

@@ -49,14 +49,14 @@ def run() -> None:
         service.run()
 
 
-def _own(folder: Path | None) -> dict[str, str]:
+def _own(folder: Path | None) -> dict[str, str] | None:
     """The city's own files. Broken ones are told and left out: what was applied before goes on."""
     if folder is None:
-        return {}
+        return None
     try:
         return own_files(folder)
     except FileProblems as error:
         for problem in error.problems:
             log.error("%s", problem)
         log.error("the own rules have mistakes and are not taken; mend them, then `misto rules apply`")
-        return {}
+        return None

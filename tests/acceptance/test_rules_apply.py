@@ -219,14 +219,23 @@ def test_a_mistake_changes_nothing_and_stops_nobody(
     assert "nothing was applied" in told
     assert rules_applied.newest(database) == 1
     city.write("version: 1\nrules:\n  - id: own\n    titel: x\n")
+    told = city.misto("list")
+    assert "version 1 is in force; the files of" in told
+    assert "own " in told
     with city.worker("b", tmp_path / "b.log") as worker:
         worker.wait_well()
         Stream([points["bin-0"]], 1, seed=1).write(ReadingWriter(new_connection()), 0)
         wait_for(lambda: opened(database) == {"own": 1}, f"the last applied version goes on: {worker.log.read_text()}")
         log = worker.log.read_text()
-    assert "own.yaml:4" in log
+    assert "own.yaml:3" in log or "own.yaml:4" in log
     assert "titel" in log
     assert "mend them, then `misto rules apply`" in log
+    city.write(own_rule(99))
+    with city.worker("c", tmp_path / "c.log") as worker:
+        worker.wait_well()
+        assert "others than those in force; `misto rules apply` takes them" in worker.log.read_text()
+        assert rules_applied.newest(database) == 1
+    assert "`misto rules apply` takes the files of" in city.misto("list")
 
 
 def test_a_flood_and_an_empty_folder_need_a_yes(

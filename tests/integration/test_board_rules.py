@@ -100,7 +100,7 @@ def test_the_list_says_what_each_watches_and_who_changed_it(
     other = next(text_of(part) for part in html.split("<tr>") if 'href="/rules/bin-overflowing"' in part)
     assert re.search(r" 6 0 0 \d\d:\d\d , Misto version 1", other), other
     ukrainian = text_of(client.get("/rules", params={"lang": "uk"}).text)
-    assert "контейнери: Рівень заповнення понад 50 %." in ukrainian
+    assert "контейнери: Заповненість понад 50 %." in ukrainian
 
 
 def test_a_rule_of_an_update_says_so(client: httpx.Client, database_with_rules: Database) -> None:

@@ -103,7 +103,7 @@ def _drawn(visit: Visit, code: str | None, course: RuleCourse | None, start: Any
         [(begin, end, write.text(f"rule.{truth}")) for its, begin, end in course.spans if its == truth]
         for truth in ("true", "false", "unknown")
     ]
-    bands.append([(max(start, fired), ended or stop, write.text("rule.alert")) for fired, ended in course.alerts])
+    bands.append([(max(start, fired), ended or stop, write.text("rule.fired")) for fired, ended in course.alerts])
     chart: Markup = time_chart(
         [(row["time"], row["value"]) for row in rows],
         write,
@@ -116,5 +116,6 @@ def _drawn(visit: Visit, code: str | None, course: RuleCourse | None, start: Any
         limit=course.limit if metric.kind != "counter" else None,
         gap=max(4 * step, timedelta(seconds=4 * point["interval_s"])),
         bands=bands,
+        most_ticks=4,
     )
     return {"chart": chart, "chart_label": label}
