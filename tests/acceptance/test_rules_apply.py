@@ -15,8 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from misto.cli.rules_apply import _record
 from rules.applied import digests, take
+from rules.errors import RulesError
 from rules.loader import shipped_rules
+from rules.membership import Membership
 from rules.service import RulesConfig, RulesService
 from store import rules_applied
 from store.migrate import migrate
@@ -298,3 +301,31 @@ def test_a_version_of_a_newer_misto_is_left_to_those_who_can_read_it(
         wait_for(lambda: in_force(database) == 1, "version 1 goes on while nobody has put version 2 in force")
         put_in_force(database, "of a newer worker")
         wait_for(lambda: "newer rules are in force" in worker.health()[1], "it makes way")
+
+
+def test_a_worker_that_slept_puts_no_older_version_in_force(
+    city: City, database: psycopg.Connection, new_connection: Connect
+) -> None:
+    """It has read version 1, and has not come to put it in force when version 2 is applied."""
+    rules_applied.record(database, "first", "", {"own.yaml": own_rule(10)})
+    connection = new_connection()
+    taken = take(connection, shipped_rules())
+    connection.commit()
+    sleeper = Membership(city.url, "sleeper", shipped_rules(), 600).with_rules(taken)
+    with sleeper.on(connection):
+        rules_applied.record(database, "second", "", {"own.yaml": own_rule(20)})
+        assert sleeper._me is not None
+        with connection.transaction():
+            sleeper._lead(connection, sleeper._me)
+        assert database.execute("SELECT count(*) FROM rule_set").fetchone() == (0,)
+        assert sleeper.tend(connection) == {}
+        assert sleeper.outdated
+
+
+def test_two_changes_at_once_are_not_lost(city: City, database: psycopg.Connection) -> None:
+    """Who has looked at an older version than the newest is asked to look again."""
+    with psycopg.connect(city.url) as connection:
+        assert _record(connection, "a", "", {"a.yaml": own_rule(10)}, seen=0) == 1
+        with pytest.raises(RulesError, match="version 1 was applied meanwhile"):
+            _record(connection, "b", "", {"b.yaml": own_rule(20)}, seen=0)
+    assert rules_applied.newest(database) == 1
