@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from store import rules_applied
 from store.migrate import migrate
 from store.reading_log import lag
 from store.rules_leases import put_in_force, worker_list
+from store.service_state import beat
 from store.writer import ReadingWriter
 from tests.cities import bins, found
 from tests.processes import Process, environment, wait_for
@@ -329,3 +331,16 @@ def test_two_changes_at_once_are_not_lost(city: City, database: psycopg.Connecti
         with pytest.raises(RulesError, match="version 1 was applied meanwhile"):
             _record(connection, "b", "", {"b.yaml": own_rule(20)}, seen=0)
     assert rules_applied.newest(database) == 1
+
+
+def test_the_preview_counts_silence_by_the_clock(city: City, database: psycopg.Connection) -> None:
+    found(database, bins(3))
+    database.execute(
+        "INSERT INTO device_status (device_id, last_received_at) SELECT device_id, now() - "
+        "CASE address WHEN 'dev-0' THEN INTERVAL '1 hour' ELSE INTERVAL '1 minute' END FROM device"
+    )
+    silent = own_rule(0).replace("threshold: {metric: fill_level_pct, above: 0}", "absent: {after: 10m}")
+    city.write(silent)
+    assert "opens 0, closes 0" in city.misto("apply", "--dry-run"), "while ingest is away nobody knows"
+    beat(database, "ingest", "w", datetime.now(UTC), {})
+    assert "opens 1, closes 0" in city.misto("apply", "--dry-run")

@@ -143,6 +143,7 @@ def test_a_removed_rule_closes_its_alerts(
         extra.unlink()
         with Process("rules", "apply", "--yes", log=tmp_path / "apply", **settings) as apply:  # type: ignore[arg-type]
             assert apply.wait(30) == 0, apply.log.read_text()
+        assert "extra  gone         opens 0, closes 1, keeps 0" in apply.log.read_text()
         wait_for(
             lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("closed_rule_removed",)],
             "it is closed",
