@@ -138,7 +138,7 @@ def _ingest(url: str, points: int) -> dict[str, float]:
 
 def _rules(url: str) -> dict[str, float]:
     before = _memory_mb()
-    service = RulesService(RulesConfig(url, shipped_rules(), "Europe/Kyiv"), threading.Event())
+    service = RulesService(RulesConfig(url, shipped_rules, "Europe/Kyiv"), threading.Event())
     engine = service._engine
     with connect(url, service="bench") as connection:
         take_s = timed(lambda: service._take_points(connection))

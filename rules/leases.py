@@ -56,9 +56,9 @@ class Plan(NamedTuple):
 Standing = Literal["works", "leads", "waits"]
 
 
-def hash_of(rules: Iterable[Rule]) -> str:
-    """The hash of a set of rules: of what they decide, not of their texts."""
-    text = " ".join(sorted(f"{rule.id}:{rule.hash}" for rule in rules))
+def hash_of(rules: Iterable[Rule], version: int = 0) -> str:
+    """The hash of a set of rules: of what they decide, not of their texts, and of the version that was applied."""
+    text = " ".join([str(version), *sorted(f"{rule.id}:{rule.hash}" for rule in rules)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,9 @@ from rules.model import Rule
 from rules.templates import Expanded, Known, Template, expand, unknown_parameters
 
 TIME_ZONE = "Europe/Kyiv"
+
+#: Gives the rules that come with Misto, with the hours of a city.
+Shipped = Callable[[Local], Sequence[Rule]]
 
 
 class RuleFile(Strict):
@@ -144,13 +147,33 @@ def survey(paths: Sequence[Path], time_zone: str = TIME_ZONE) -> tuple[list[Rule
 
 
 def rules_in_force(own: Path | None, time_zone: str = TIME_ZONE) -> list[Rule]:
-    """The shipped rules and the city's own in the folder `own`; one of the city's with the same id replaces the shipped
-    one. `time_zone` and the calendar of that folder are what their hours follow."""
-    if own is not None and not own.is_dir():
-        raise FileProblems([Problem(str(own), None, "", "is no folder; MISTO_RULES_DIR names it")])
-    calendar = own / CALENDAR_FILE if own is not None else None
-    its = read_yaml(calendar) if calendar is not None and calendar.exists() else None
-    rules = {rule.id: rule for rule in shipped_rules(local_of(time_zone, its))}
-    if own is not None:
-        rules |= {rule.id: rule for rule in read_rules([own], time_zone)}
-    return list(rules.values())
+    """The rules as a folder of the city's own would have them, over the shipped ones. `time_zone` and the calendar of
+    that folder are what their hours follow."""
+    return over_shipped(shipped_rules, own_files(own, time_zone) if own is not None else {}, time_zone)
+
+
+def own_files(folder: Path, time_zone: str = TIME_ZONE) -> dict[str, str]:
+    """The text of each file of the city's own folder by its name, its calendar among them. Raises `FileProblems` with
+    every mistake."""
+    if not folder.is_dir():
+        raise FileProblems([Problem(str(folder), None, "", "is no folder; MISTO_RULES_DIR names it")])
+    read_rules([folder], time_zone)
+    return {file.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.yaml"))}
+
+
+def rules_of_files(texts: Mapping[str, str], time_zone: str = TIME_ZONE) -> list[Rule]:
+    """The rules of files whose texts are given by name. Raises `FileProblems` with the mistakes of all of them."""
+    documents = [parse_yaml(text, name) for name, text in sorted(texts.items()) if name != CALENDAR_FILE]
+    return load_documents(documents, _local_of(texts, time_zone))
+
+
+def over_shipped(shipped: Shipped, own: Mapping[str, str], time_zone: str = TIME_ZONE) -> list[Rule]:
+    """The shipped rules and those of the city's own files; one of the city's with the same id replaces the shipped
+    one. Raises `FileProblems`."""
+    its = {rule.id: rule for rule in shipped(_local_of(own, time_zone))}
+    return list((its | {rule.id: rule for rule in rules_of_files(own, time_zone)}).values())
+
+
+def _local_of(texts: Mapping[str, str], time_zone: str) -> Local:
+    calendar = parse_yaml(texts[CALENDAR_FILE], CALENDAR_FILE) if CALENDAR_FILE in texts else None
+    return local_of(time_zone, calendar)

@@ -12,9 +12,10 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
+from rules.applied import Taken, digests
 from rules.leases import Partition, Standing, View, Worker, hash_of, plan, standing
 from rules.model import Rule
-from store import alerts, rules_leases
+from store import alerts, rules_applied, rules_leases
 from store.connection import connect
 from store.errors import StoreError
 
@@ -24,16 +25,29 @@ _WAITS = "newer rules are in force than those of this worker; it waits until it 
 
 
 class Membership:
-    """What this process holds changes only in `tend`."""
+    """What this process holds changes only in `tend`. `version`: whose rules these are; `newest`: the newest that there
+    was when they were chosen. Once there is a newer one, it is `outdated` and holds nothing."""
 
-    def __init__(self, url: str, name: str, rules: Sequence[Rule], lease_s: float) -> None:
+    def __init__(
+        self, url: str, name: str, rules: Sequence[Rule], lease_s: float, version: int = 0, newest: int = 0
+    ) -> None:
         self._url = url
         self._name = name
         self._rules = rules
-        self._hash = hash_of(rules)
+        self._version = version
+        self._newest = newest
+        self._hash = hash_of(rules, version)
+        self.outdated = False
         self._lease_s = lease_s
         self._me: Worker | None = None
+        self._started_at: datetime | None = None
         self._standing: Standing = "works"
+
+    def with_rules(self, taken: Taken) -> Membership:
+        """The same worker with other rules."""
+        other = Membership(self._url, self._name, taken.rules, self._lease_s, taken.version, taken.newest)
+        other._started_at = self._started_at
+        return other
 
     @property
     def waits(self) -> str:
@@ -69,6 +83,9 @@ class Membership:
             rules_leases.bury(connection, self._lease_s)
         me = self._me
         with connection.transaction():
+            self.outdated = rules_applied.newest(connection) != self._newest
+            if self.outdated:
+                return {}
             view = _view(connection)
             if standing(view, me) == "leads":
                 view = self._lead(connection, me)
@@ -82,15 +99,19 @@ class Membership:
         return {one.number: one for one in view.partitions if one.holder == me.worker_id}
 
     def _begin(self, connection: Connection[Any]) -> None:
-        started_at: datetime | None = self._me.started_at if self._me is not None else None
-        worker_id, started_at = rules_leases.register(connection, self._name, self._hash, self._lease_s, started_at)
+        worker_id, started_at = rules_leases.register(
+            connection, self._name, self._hash, self._lease_s, self._started_at
+        )
+        self._started_at = started_at
         self._me = Worker(worker_id, self._hash, started_at)
 
     def _lead(self, connection: Connection[Any], me: Worker) -> View:
-        """Put our rules in force, unless another worker has put newer ones in force just now."""
+        """Put our rules in force, unless newer ones were put in force or applied just now."""
         rules_leases.lock_rule_set(connection)
-        if standing(_view(connection), me) == "leads":
+        if rules_applied.newest(connection) == self._newest and standing(_view(connection), me) == "leads":
             rules_leases.put_in_force(connection, self._hash)
+            if self._version:
+                rules_applied.describe_set(connection, self._hash, self._version, digests(self._rules))
             closed = alerts.drop_states(connection, [rule.id for rule in self._rules])
             log.info("the %d rules of this worker are in force now", len(self._rules))
             if closed:

@@ -20,15 +20,16 @@ import numpy.typing as npt
 from psycopg import Connection
 
 from rules import metrics
+from rules.anew import begin_anew
+from rules.applied import begin, take
 from rules.engine import Decided, Engine, Machine
 from rules.leases import LEASE_S, Partition, groups
+from rules.loader import Shipped, over_shipped
 from rules.membership import Membership
 from rules.model import Rule
 from rules.record import change_of
-from rules.refold import Open, refold, relisten
-from rules.step import Reading
 from rules.telling import plan
-from rules.unjudged import Unjudged, unjudged
+from rules.unjudged import unjudged
 from store import alerts, telling
 from store.alerts import PointInfo
 from store.reading_log import BEGINNING, Position, lag_after, read_after
@@ -40,7 +41,6 @@ from store.serving import DatabaseService
 # What is judged at once: many batches where each is small, for saving the states costs nearly as much for few.
 _BATCHES = 500
 _READINGS = 240_000
-_POINTS_AT_ONCE = 200
 _IDLE_S = 0.25
 _TELL_S = 2.0
 _DUE_AT_ONCE = 5_000
@@ -54,14 +54,16 @@ _OUTAGES_BACK = timedelta(days=14)
 
 @dataclass(frozen=True)
 class RulesConfig:
-    """Everything that the rules process is told. `worker`: its name, for people."""
+    """Everything that the rules process is told. `shipped` gives the rules that come with this Misto; `own`: the files
+    that are taken if nothing has been applied yet, the text of each by its name; `worker`: its name, for people."""
 
     database_url: str
-    rules: list[Rule]
+    shipped: Shipped
     time_zone: str
     worker: str = "rules"
     lease_s: float = LEASE_S
     judge_history: bool = False
+    own: Mapping[str, str] | None = None
 
 
 class RulesService(DatabaseService):
@@ -72,12 +74,15 @@ class RulesService(DatabaseService):
         self._config = config
         self._zone = ZoneInfo(config.time_zone)
         self._started_at = datetime.now(UTC)
-        self._membership = Membership(config.database_url, config.worker, config.rules, config.lease_s)
+        self._rules: Sequence[Rule] = over_shipped(config.shipped, {}, config.time_zone)
+        self._membership = Membership(config.database_url, config.worker, self._rules, config.lease_s)
+        self._unreadable = ""
+        self._told_of_files = False
         self._forget()
         self._ticked = self._beaten = self._told = 0.0
 
     def _fresh_engine(self) -> Engine:
-        return Engine(self._config.rules, judge_history=self._config.judge_history)
+        return Engine(self._rules, judge_history=self._config.judge_history)
 
     def health(self) -> tuple[bool, str]:
         """(well, sentence)."""
@@ -86,18 +91,38 @@ class RulesService(DatabaseService):
 
     def serve(self, connection: Connection[Any]) -> None:
         """Judge over this connection until it breaks or `stop` is set."""
-        self._forget()
         connection.execute(f"LISTEN {REGISTRY_CHANNEL}")
         connection.commit()
-        with self._membership.on(connection):
-            while not self._stop.is_set():
-                try:
-                    self._work(connection)
-                    self.failure = ""
-                except Fenced:
-                    metrics.FENCED.inc()
-                    self._log.warning("another worker has taken over points of this one, which did not move for long")
-                    self._forget()
+        if not begin(connection, self._config.own) and not self._told_of_files:
+            self._told_of_files = True
+            self._log.warning("the own rule files are others than those in force; `misto rules apply` takes them")
+        while not self._stop.is_set():
+            self._take_rules(connection)
+            with self._membership.on(connection):
+                while not self._stop.is_set() and not self._membership.outdated:
+                    try:
+                        self._work(connection)
+                        self.failure = ""
+                    except Fenced:
+                        metrics.FENCED.inc()
+                        self._log.warning(
+                            "another worker has taken over points of this one, which did not move for long"
+                        )
+                        self._forget()
+
+    def _take_rules(self, connection: Connection[Any]) -> None:
+        """Judge by the newest applied version from here on."""
+        taken = take(connection, self._config.shipped, self._config.time_zone)
+        connection.commit()
+        if taken.unreadable and taken.unreadable != self._unreadable:
+            self._log.error("%s; version %d goes on", taken.unreadable, taken.version)
+        self._unreadable = taken.unreadable
+        self._log.info(
+            "version %d of the rules, applied by %s: %d rules", taken.version, taken.author, len(taken.rules)
+        )
+        self._rules = taken.rules
+        self._membership = self._membership.with_rules(taken)
+        self._forget()
 
     def _forget(self) -> None:
         """Hold nothing: what was worked out and not written is gone, what is held is read anew."""
@@ -112,6 +137,8 @@ class RulesService(DatabaseService):
         if time.monotonic() - self._tended > _TEND_S:
             self._tended = time.monotonic()
             self._hold(connection, self._membership.tend(connection))
+            if self._membership.outdated:
+                return
         if self._judge(connection):
             self._clock(connection)
             if any(True for _ in connection.notifies(timeout=_IDLE_S, stop_after=1)):
@@ -162,18 +189,7 @@ class RulesService(DatabaseService):
     def _begin_anew(
         self, connection: Connection[Any], machines: list[Machine], *, imported: bool = False
     ) -> Iterator[list[Decided]]:
-        """Let new and changed rules, and rules at new or imported points, know what is stored already; what came of
-        it, some points at a time."""
-        if not machines:
-            return
-        opened = alerts.open_episodes(connection)
-        heard = alerts.last_received(connection)
-        connection.commit()
-        now = datetime.now(UTC)
-        by_rule: dict[str, list[Machine]] = {}
-        for machine in machines:
-            by_rule.setdefault(machine.rule.id, []).append(machine)
-        # Before the first batch is judged, all that is stored is still in the log.
+        """As `rules.anew.begin_anew`. Before the first batch is judged, all that is stored is still in the log."""
         begun = {
             point.point_id: number
             for number, one in self._held.items()
@@ -183,44 +199,7 @@ class RulesService(DatabaseService):
         theirs = {machine.point.point_id for machine in machines} & begun.keys()
         places = unjudged(connection, self._held, theirs) if theirs and not imported else {}
         waiting = {point_id: places[begun[point_id]] for point_id in theirs} if places else {}
-        for rule_id, its in by_rule.items():
-            for start in range(0, len(its), _POINTS_AT_ONCE):
-                chunk = its[start : start + _POINTS_AT_ONCE]
-                known = [one for one in chunk if one.point.point_id in begun]
-                readings = self._stored(connection, known, now, waiting)
-                decided: list[Decided] = []
-                for machine in chunk:
-                    rule = machine.rule
-                    point_id, interval_s = machine.point.point_id, machine.point.interval_s
-                    its_open = _open(rule, opened.get((rule_id, point_id)))
-                    if rule.absent is not None:
-                        last_us = _us(heard[point_id]) if point_id in heard else 0
-                        state, made = relisten(rule, interval_s, last_us, _us(now), its_open)
-                    else:
-                        state, made = refold(rule, interval_s, readings.get(point_id, ()), its_open, imported=imported)
-                    if state != machine.state:
-                        self._engine.replace_state(machine, state)
-                    decided += [Decided(rule, machine.point, transition) for transition in made]
-                yield decided
-
-    def _stored(
-        self, connection: Connection[Any], machines: list[Machine], now: datetime, waiting: Mapping[int, Unjudged]
-    ) -> dict[int, list[Reading]]:
-        """Good readings within the memory of the rule of these machines that the log is not still to bring, by point
-        and time."""
-        metric_ids = machines[0].rule.metric_ids if machines else frozenset[int]()
-        if not metric_ids:
-            return {}
-        memory_s = max(machine.rule.memory_s(machine.point.interval_s) for machine in machines)
-        readings: dict[int, list[Reading]] = {}
-        point_ids = [machine.point.point_id for machine in machines]
-        since = now - timedelta(seconds=memory_s)
-        for point_id, time_us, metric_id, value in alerts.readings_of(connection, point_ids, metric_ids, since):
-            reading = Reading(time_us, metric_id, value)
-            if point_id not in waiting or not waiting[point_id].has(point_id, reading):
-                readings.setdefault(point_id, []).append(reading)
-        connection.commit()
-        return readings
+        yield from begin_anew(connection, self._engine, machines, begun.keys(), waiting, imported=imported)
 
     def _judge(self, connection: Connection[Any]) -> bool:
         """Judge the next batches; True if the log's end is reached with all that is held.
@@ -365,14 +344,6 @@ class RulesService(DatabaseService):
 
     def _tokens(self, partitions: Iterable[int]) -> list[tuple[int, int]]:
         return [(number, self._held[number].token) for number in partitions]
-
-
-def _open(rule: Rule, episode: tuple[datetime, datetime, str] | None) -> Open | None:
-    if episode is None:
-        return None
-    breached_at, fired_at, severity = episode
-    levels = [place for place, level in enumerate(rule.steps) if level.severity == severity]
-    return Open(_us(breached_at), _us(fired_at), levels[0] if levels else None)
 
 
 def _us(moment: datetime) -> int:

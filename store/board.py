@@ -167,6 +167,21 @@ def give_feedback(connection: BoardConnection, episode_id: int, verdict: str, gi
     return _row(connection, "give_feedback", parameters) is not None
 
 
+def rule_counts(connection: BoardConnection) -> list[Row]:
+    """rule_id, open_now, fired_30_days, was_right, was_false, for every rule that has ever raised an alert."""
+    return _rows(connection, "rule_counts")
+
+
+def point_by_code(connection: BoardConnection, code: str) -> Row | None:
+    """point_id, kind and interval_s of a point in use."""
+    return _row(connection, "point_by_code", {"code": code})
+
+
+def rule_alerts(connection: BoardConnection, rule_id: str, limit: int = 20) -> list[Row]:
+    """A rule's last alerts, newest first: the columns of `alert_list`."""
+    return _rows(connection, "rule_alerts", {"rule_id": rule_id, "limit": limit})
+
+
 def bins(connection: BoardConnection, chosen: BinFilter) -> list[Row]:
     """Bins, soonest full first: the columns of `bin_status`."""
     return _rows(connection, "bins", asdict(chosen) | {"full_pct": FULL_PCT})

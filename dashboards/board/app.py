@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.board import metrics, security
-from dashboards.board.pages import alerts, bins, buildings, care, claim, devices, quarantine, silences
+from dashboards.board.pages import alerts, bins, buildings, care, claim, devices, quarantine, rules, silences
 from dashboards.board.visit import BoardConfig, Visit, make_templates
 from store.board import BoardPool, check_alive, open_pool
 from store.errors import StoreError, is_temporary
@@ -202,6 +202,8 @@ def make_app(config: BoardConfig) -> Starlette:
             Route("/devices/{device_id:int}", board.page("claim", claim.claim_page)),
             Route("/devices/{device_id:int}/claim", _to_device, methods=["GET"]),
             Route("/devices/{device_id:int}/claim", board.form("place", claim.claim), methods=["POST"]),
+            Route("/rules", board.page("rules", rules.rule_list)),
+            Route("/rules/{rule_id}", board.page("rule", rules.one_rule)),
             Route("/healthz", board.healthz),
             Route("/metrics", _prometheus),
             Mount("/static", StaticFiles(packages=[("dashboards.board", "static")]), name="static"),

@@ -23,7 +23,13 @@ _WIDTH, _HEIGHT = 720, 260
 # Room for labels that the style sheet enlarges on phones; pygal reckons with its own sizes.
 _MARGINS = {"margin_left": 24, "margin_right": 24, "margin_top": 14, "margin_bottom": 18}
 
+#: Of the chart's height, what bands take beneath the curve.
+_BANDS = 0.22
+
 Point = tuple[datetime, float | None]
+
+#: From, until, and what it is.
+Band = tuple[datetime, datetime, str]
 
 
 def _config(**extra: Any) -> dict[str, Any]:
@@ -55,8 +61,13 @@ def time_chart(
     marks: Sequence[tuple[datetime, float, str]] = (),
     limit: float | None = None,
     gap: timedelta | None = None,
+    bands: Sequence[Sequence[Band]] = (),
+    most_ticks: int = 7,
 ) -> Markup:
     """A line over time. Nothing is drawn across a `gap`; `marks` are single dots with a word; `limit` a straight line.
+
+    Each of `bands` is a kind of band beneath the curve; the first four kinds have colours in the style sheet, and the
+    fourth has a row of its own.
 
     `label` says what it shows, for those who do not see it.
     """
@@ -69,13 +80,13 @@ def time_chart(
     chart = DateTimeLine(
         **_config(
             xrange=(start.timestamp(), stop.timestamp()),
-            range=(ticks[0], ticks[-1]),
+            range=(ticks[0] - (_BANDS * (ticks[-1] - ticks[0]) if bands else 0), ticks[-1]),
             allow_interruptions=True,
             dots_size=2,
             value_formatter=lambda value: formatter.amount(value, unit),
         )
     )
-    chart.x_labels = _time_ticks(start, stop, formatter)
+    chart.x_labels = _time_ticks(start, stop, formatter, most_ticks)
     chart.x_value_formatter = formatter.tick
     chart.y_labels = [{"value": tick, "label": formatter.number(tick)} for tick in ticks]
     chart.add(label, [_dot(moment, value, formatter, unit) for moment, value in _with_gaps(points, gap)])
@@ -88,8 +99,11 @@ def time_chart(
         stroke=False,
         dots_size=5,
     )
-    if limit is not None:
-        chart.add("", [(start, limit), (stop, limit)], show_dots=False)
+    if limit is not None or bands:
+        chart.add("", [(start, limit), (stop, limit)] if limit is not None else [], show_dots=False)
+    for kind, its in enumerate(bands):
+        height = ticks[0] - (ticks[-1] - ticks[0]) * (_BANDS * (0.45 if kind < 3 else 0.85))
+        chart.add("", [part for band in its for part in _band(band, height, formatter)], dots_size=4)
     return _svg(chart, label)
 
 
@@ -133,10 +147,10 @@ def full_scale_ticks(low: float, high: float) -> list[float]:
     return [low + (high - low) * quarter / 4 for quarter in range(5)]
 
 
-def _time_ticks(start: datetime, stop: datetime, formatter: Formatter) -> list[datetime]:
-    """At most seven round local times: midnights for a span of days, else round hours."""
+def _time_ticks(start: datetime, stop: datetime, formatter: Formatter, most: int = 7) -> list[datetime]:
+    """At most `most` round local times: midnights for a span of days, else round hours."""
     hours = (stop - start) / timedelta(hours=1)
-    step_h = next((step for step in (1, 2, 3, 6, 12, 24, 48, 72, 96, 168) if hours / step <= 7.5), 24 * 30)
+    step_h = next((step for step in (1, 2, 3, 6, 12, 24, 48, 72, 96, 168) if hours / step <= most + 0.5), 24 * 30)
     local = formatter.local(start).replace(minute=0, second=0, microsecond=0)
     ticks = []
     midnight = local.replace(hour=0)
@@ -160,6 +174,16 @@ def _dot(moment: datetime, value: float | None, formatter: Formatter, unit: str)
     if value is None:
         return (moment, None)
     return {"value": (moment, value), "label": f"{formatter.time(moment)}: {formatter.amount(value, unit)}"}
+
+
+def _band(band: Band, height: float, formatter: Formatter) -> list[Any]:
+    begin, end, word = band
+    text = f"{word}: {formatter.time(begin)} – {formatter.time(end)}"
+    return [
+        {"value": (begin, height), "label": text},
+        {"value": (end, height), "label": text},
+        (end, None),
+    ]
 
 
 _Element = ElementTree.Element

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from dashboards.board import security
 from dashboards.board.formatting import Formatter, plain
 from dashboards.board.messages import LANGUAGES, Language, choose_language
+from dashboards.board.rulebook import RuleBook
 from store import board as store
 from store.board import BoardConnection, Row
 from store.redaction import hidden_topic
@@ -33,13 +34,15 @@ _STALE_AFTER = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class BoardConfig:
-    """What the board is told. `time_zone` and `currency` hold until the inventory names the city's own."""
+    """What the board is told. `time_zone` and `currency` hold until the inventory names the city's own; without `rules`
+    there are no pages about them."""
 
     database_url: str
     default_language: Language = "uk"
     grafana_url: str | None = None
     time_zone: str = "Europe/Kyiv"
     currency: str = "UAH"
+    rules: RuleBook | None = None
 
 
 def make_templates() -> Environment:

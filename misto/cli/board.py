@@ -13,6 +13,7 @@ import typer
 from dashboards.board.app import make_app
 from dashboards.board.server import BoardError, serve
 from dashboards.board.visit import BoardConfig
+from misto.rules_board import Rules
 from misto.service import set_up_logging, stop_on_signals
 from misto.settings import Settings
 from store.connection import connect
@@ -43,6 +44,7 @@ def board() -> None:
         default_language=settings.board_language,
         grafana_url=settings.grafana_url,
         time_zone=settings.time_zone,
+        rules=Rules(settings.time_zone),
     )
     try:
         with serve(make_app(config), settings.board_host, settings.board_port) as port:

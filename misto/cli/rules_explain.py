@@ -14,8 +14,9 @@ from misto import rules_explain, rules_whynot
 from misto.moments import moment_of
 from misto.near import hint
 from misto.settings import Settings
+from rules.applied import take
 from rules.errors import RulesError
-from rules.loader import rules_in_force
+from rules.loader import shipped_rules
 from store.alerts import load_points
 from store.connection import connect
 from store.migrate import check_schema
@@ -72,11 +73,11 @@ def why_not(
     moment = moment_of(at, now, zone) if at else now
     if moment > now:
         raise RulesError(f"--at {at} is in the future")
-    rules = {each.id: each for each in rules_in_force(settings.rules_dir, settings.time_zone)}
-    if rule not in rules:
-        raise RulesError(f"there is no rule {rule!r}{hint(rule, rules)}")
     with connect(settings.database_url, service="explain") as connection:
         check_schema(connection)
+        rules = {each.id: each for each in take(connection, shipped_rules, settings.time_zone).rules}
+        if rule not in rules:
+            raise RulesError(f"there is no rule {rule!r}{hint(rule, rules)}")
         points = {each.code: each for each in load_points(connection)}
         if point not in points:
             raise RulesError(f"there is no point {point!r} in use at a site{hint(point, points)}")

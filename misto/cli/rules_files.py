@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,10 @@ from catalogue.errors import FileProblems, Problem
 from catalogue.inventory import read_inventory
 from misto.near import hint
 from misto.settings import Settings
+from rules.applied import digests, take
 from rules.engine import in_scope
 from rules.errors import RulesError
-from rules.loader import rules_in_force, survey
+from rules.loader import rules_in_force, shipped_rules, survey
 from rules.model import Rule
 from rules.notes import notes, points_of
 from rules.selftest import Outcome, outcomes
@@ -122,24 +124,47 @@ def list_rules(as_json: Annotated[bool, typer.Option("--json", help="for program
     The last two need the database; without it the rest is listed.
     """
     settings = Settings()
-    rules = rules_in_force(settings.rules_dir, settings.time_zone)
+    rules: Sequence[Rule] | None = None
     points: dict[str, int] | None = None
     fired: dict[str, int] = {}
-    away = ""
+    notes = []
     try:
         with connect(settings.database_url, service="rules-list", timeout_s=3) as connection:
             check_schema(connection)
+            taken = take(connection, shipped_rules, settings.time_zone)
+            if taken.version:
+                rules = taken.rules
+                notes += _unapplied(settings.rules_dir, rules, taken.version)
+            else:
+                rules = rules_in_force(settings.rules_dir)
             watched = load_points(connection)
             points = {rule.id: sum(in_scope(rule.scope, point) for point in watched) for rule in rules}
             fired = fired_since(connection, _DAYS)
     except (StoreError, psycopg.Error) as error:
-        away = str(error)
+        notes.append(f"the files as they are, without points and alerts, for the database is away: {error}")
+    if rules is None:
+        rules = rules_in_force(settings.rules_dir)
     if as_json:
         print(json.dumps([_row(rule, points, fired) for rule in rules], indent=1, ensure_ascii=False))
     else:
         _show(rules, points, fired)
-    if away:
-        typer.echo(f"without points and alerts, for the database is away: {away}", err=True)
+    for note in notes:
+        typer.echo(note, err=True)
+
+
+def _unapplied(folder: Path | None, rules: Sequence[Rule], version: int) -> list[str]:
+    """What to say where the folder has other rules than those in force."""
+    if folder is None:
+        return []
+    try:
+        same = digests(rules_in_force(folder)) == digests(rules)
+    except FileProblems as error:
+        return [f"version {version} is in force; the files of {folder} have mistakes: {error}"]
+    return (
+        []
+        if same
+        else [f"version {version} is in force; `misto rules apply` takes the files of {folder}, which differ"]
+    )
 
 
 def _row(rule: Rule, points: dict[str, int] | None, fired: dict[str, int]) -> dict[str, Any]:
@@ -156,7 +181,7 @@ def _row(rule: Rule, points: dict[str, int] | None, fired: dict[str, int]) -> di
     }
 
 
-def _show(rules: list[Rule], points: dict[str, int] | None, fired: dict[str, int]) -> None:
+def _show(rules: Sequence[Rule], points: dict[str, int] | None, fired: dict[str, int]) -> None:
     width = max((len(rule.id) for rule in rules), default=0)
     for rule in rules:
         row = _row(rule, points, fired)

@@ -105,6 +105,24 @@ INSERT INTO alert_feedback (episode_id, verdict, given_by, note)
 SELECT episode_id, %(verdict)s, %(given_by)s, %(note)s FROM alert_episode WHERE episode_id = %(episode_id)s
 RETURNING feedback_id;
 
+-- name: rule_counts
+WITH recent AS (
+    SELECT rule_id, count(*) FILTER (WHERE state = 'firing') AS open_now,
+           count(*) FILTER (WHERE fired_at > now() - INTERVAL '30 days' AND state <> 'retracted') AS fired_30_days
+    FROM alert_episode WHERE state = 'firing' OR fired_at > now() - INTERVAL '30 days'
+    GROUP BY rule_id
+)
+SELECT f.rule_id, coalesce(r.open_now, 0) AS open_now, coalesce(r.fired_30_days, 0) AS fired_30_days, f.was_right,
+       f.was_false
+FROM rule_feedback AS f LEFT JOIN recent AS r USING (rule_id);
+
+-- name: point_by_code
+SELECT point_id, kind, interval_s FROM point_place WHERE code = %(code)s;
+
+-- name: rule_alerts
+SELECT * FROM alert_list WHERE rule_id = %(rule_id)s AND site_id IS NOT NULL
+ORDER BY fired_at DESC, episode_id DESC LIMIT %(limit)s;
+
 -- name: bins
 SELECT * FROM bin_status
 WHERE (%(zone)s::text IS NULL OR zone_id = %(zone)s)

@@ -140,8 +140,10 @@ def test_a_removed_rule_closes_its_alerts(
     write(writer, [(time.time() - 60, points["bin-0"], FILL, 10)])
     with Process("rules", "run", log=tmp_path / "a", **settings):  # type: ignore[arg-type]
         wait_for(lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("firing",)], "it fires")
-    extra.unlink()
-    with Process("rules", "run", log=tmp_path / "b", **settings):  # type: ignore[arg-type]
+        extra.unlink()
+        with Process("rules", "apply", "--yes", log=tmp_path / "apply", **settings) as apply:  # type: ignore[arg-type]
+            assert apply.wait(30) == 0, apply.log.read_text()
+        assert "extra  gone         opens 0, closes 1, keeps 0" in apply.log.read_text()
         wait_for(
             lambda: database.execute("SELECT state FROM alert_episode").fetchall() == [("closed_rule_removed",)],
             "it is closed",
@@ -199,10 +201,12 @@ def test_a_changed_rule_goes_on_with_its_open_alerts(
     firing = [("bin-0", "firing"), ("bin-1", "firing")]
     with Process("rules", "run", log=tmp_path / "a", **settings):  # type: ignore[arg-type]
         wait_for(lambda: sorted(alerts()) == firing, "both fire")
-    (own / "own.yaml").write_text(own_rule(50, 20))
-    closed = [("bin-0", "resolved"), ("bin-1", "firing")]
-    with Process("rules", "run", log=tmp_path / "b", **settings):  # type: ignore[arg-type]
-        wait_for(lambda: sorted(alerts()) == closed, f"one goes on: {(tmp_path / 'b').read_text()}")
+        (own / "own.yaml").write_text(own_rule(50, 20))
+        closed = [("bin-0", "resolved"), ("bin-1", "firing")]
+        with Process("rules", "apply", log=tmp_path / "apply", **settings) as apply:  # type: ignore[arg-type]
+            assert apply.wait(30) == 0, apply.log.read_text()
+        assert "opens 0, closes 1, keeps 1" in apply.log.read_text()
+        wait_for(lambda: sorted(alerts()) == closed, f"one goes on: {(tmp_path / 'a').read_text()}")
         write(writer, [(now - 60, points["bin-1"], FILL, 5)])
         wait_for(lambda: {state for _, state in alerts()} == {"resolved"}, "the one that went on is resolved")
     assert len(alerts()) == 2

@@ -24,7 +24,7 @@ def worker(database_url: str, database: Database) -> Iterator[None]:
     """A rules worker whose rules never judge the alerts of the test."""
     build_city(database, days=1)
     stop = threading.Event()
-    service = RulesService(RulesConfig(database_url, [], "Europe/Kyiv"), stop)
+    service = RulesService(RulesConfig(database_url, lambda local: [], "Europe/Kyiv"), stop)
     thread = threading.Thread(target=service.run)
     thread.start()
     wait_for(lambda: not service.failure, "the rules work")

@@ -13,6 +13,7 @@ import pytest
 from dashboards.board.app import make_app
 from dashboards.board.server import serve
 from dashboards.board.visit import BoardConfig
+from misto.rules_board import Rules
 from tests.board_city import build_city, raise_alert, some_alerts, some_trouble
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ PAGES = [
     "/buildings/building-0",
     "/devices",
     "/silences",
+    "/rules",
+    "/rules/bin-overflowing?point=stand-0-0",
     "/nothing",
 ]
 
@@ -47,7 +50,7 @@ def city(database: Database) -> Database:
 @pytest.fixture
 def board(database_url: str) -> Iterator[str]:
     """Address of a board on the test's database."""
-    with serve(make_app(BoardConfig(database_url, default_language="en")), "127.0.0.1", 0) as port:
+    with serve(make_app(BoardConfig(database_url, default_language="en", rules=Rules("Europe/Kyiv"))), "127.0.0.1", 0) as port:
         yield f"http://127.0.0.1:{port}"
 
 

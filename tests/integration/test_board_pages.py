@@ -16,19 +16,30 @@ import pytest
 from dashboards.board.app import make_app
 from dashboards.board.server import BoardError, serve
 from dashboards.board.visit import BoardConfig
+from misto.rules_board import Rules
 from misto.runtime import PostgresServer
 from tests.board_city import build_city, heartbeat, point_id, raise_alert, some_alerts, some_trouble
 from tests.processes import wait_for
 
 Database = psycopg.Connection[Any]
 
-PAGES = ["/", "/bins", "/bins/stand-0-0", "/buildings", "/buildings/building-0", "/devices", "/silences"]
+PAGES = [
+    "/",
+    "/bins",
+    "/bins/stand-0-0",
+    "/buildings",
+    "/buildings/building-0",
+    "/devices",
+    "/silences",
+    "/rules",
+    "/rules/bin-nearly-full",
+]
 
 
 @pytest.fixture
 def client(database_url: str) -> Iterator[httpx.Client]:
     """A browser without scripts, at a board on the test's database."""
-    config = BoardConfig(database_url, default_language="en", grafana_url="https://grafana.example/d/1")
+    config = BoardConfig(database_url, default_language="en", grafana_url="https://grafana.example/d/1", rules=Rules("Europe/Kyiv"))
     with (
         serve(make_app(config), "127.0.0.1", 0) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as browser,
@@ -402,7 +413,7 @@ def test_the_role_of_the_board_is_enough(database_url: str, city: Database) -> N
     host = parts.netloc.rpartition("@")[2]
     url = urlunsplit(parts._replace(netloc=f"misto_board:for-this-test@{host}"))
     with (
-        serve(make_app(BoardConfig(url, default_language="en")), "127.0.0.1", 0) as port,
+        serve(make_app(BoardConfig(url, default_language="en", rules=Rules("Europe/Kyiv"))), "127.0.0.1", 0) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as browser,
     ):
         for path in [*PAGES, f"/alerts/{number}"]:

@@ -409,7 +409,7 @@ def test_a_past_that_comes_by_mqtt_is_history_too(
     store_live(connection, points, fill(90, 24 * 25 + 5, lambda hour: 99 if hour % 100 > 50 else 10))
     stop = threading.Event()
     rules = [rule for rule in shipped_rules() if rule.id == "bin-overflowing"]
-    service = RulesService(RulesConfig(database_url, rules, "Europe/Kyiv", judge_history=judged), stop)
+    service = RulesService(RulesConfig(database_url, lambda local: rules, "Europe/Kyiv", judge_history=judged), stop)
     thread = threading.Thread(target=service.run)
     thread.start()
     wait_for(

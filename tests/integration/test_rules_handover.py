@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -41,7 +41,7 @@ class Sleeper(RulesService):
 def running(url: str, name: str, kind: type[RulesService] = RulesService) -> Iterator[RulesService]:
     stop = threading.Event()
     # Nothing renews so long a lease while a test lasts.
-    service = kind(RulesConfig(url, shipped_rules(), "Europe/Kyiv", name, lease_s=600), stop)
+    service = kind(RulesConfig(url, shipped_rules, "Europe/Kyiv", name, lease_s=600), stop)
     thread = threading.Thread(target=service.run)
     thread.start()
     try:
@@ -87,7 +87,11 @@ def test_what_a_sleeper_has_worked_out_is_not_written(
         wait_for(lambda: lag(database, "rules").batches == 0, "the other judges all")
 
     Sleeper.naps = [lambda: None, nap]
-    with running(database_url, "sleeper", Sleeper), running(database_url, "other"):
+    with ExitStack() as stack:
+        stack.enter_context(running(database_url, "sleeper", Sleeper))
+        # Else the other may have judged all before the sleeper has anything to write.
+        wait_for(lambda: any(one.partitions for one in worker_list(database)), "the sleeper is the first")
+        stack.enter_context(running(database_url, "other"))
         wait_for(lambda: fenced() > before, "the sleeper's write is refused")
         wait_for(
             lambda: [one.partitions for one in worker_list(database)] == [32, 32], "awake, it has its share again", 60

@@ -45,7 +45,7 @@ rules:
 @contextmanager
 def running(url: str, *files: Path) -> Iterator[RulesService]:
     stop = threading.Event()
-    service = RulesService(RulesConfig(url, read_rules(files), "Europe/Kyiv"), stop)
+    service = RulesService(RulesConfig(url, lambda local: read_rules(files), "Europe/Kyiv"), stop)
     thread = threading.Thread(target=service.run)
     thread.start()
     try:

@@ -102,7 +102,9 @@ EXAMPLES = {
         metrics=(WATER,),
         counters=True,
     ),
-    "rate": lines("when: {rate: {metric: fill_level_pct, over: 2h, above: 20, clear_below: 10, min_points: 3}}", "for: 20m"),
+    "rate": lines(
+        "when: {rate: {metric: fill_level_pct, over: 2h, above: 20, clear_below: 10, min_points: 3}}", "for: 20m"
+    ),
     "forecast": lines(
         "when: {forecast: {metric: fill_level_pct, reaches: 95, within: 36h, over: 6h, min_points: 3, min_span: 1h}}"
     ),
@@ -116,7 +118,10 @@ EXAMPLES = {
     "counter_reset": lines("when: {counter_reset: {metric: water_m3}}", metrics=(WATER,)),
     "setback": lines(
         'when: {setback: {metric: water_m3, window: "00:00-04:00", share_above: 0.95, usual_times: 1, nights: 7, raise_after: 1, coverage: 0.3}}',
-        metrics=(WATER,), every_min=60, most_steps=500, counters=True,
+        metrics=(WATER,),
+        every_min=60,
+        most_steps=500,
+        counters=True,
     ),
     "flag": lines("when: {flag: {metric: tilted, in: [1]}}", "for: 20m", metrics=(TILTED,), values=(0.0, 1.0)),
     "at_least": lines(
