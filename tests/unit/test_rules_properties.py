@@ -304,10 +304,10 @@ def test_batches_do_not_matter(data: st.DataObject) -> None:
     rules = [one.model_copy(update={"id": f"rule-{place}"}) for place, one in enumerate(RULES.values())]
     name = data.draw(st.sampled_from(sorted(EXAMPLES)))
     series = data.draw(arriving(name))
-    whole = Engine(rules)
+    whole = Engine(rules, judge_history=True)
     whole.set_points([POINT], {})
     expected, _ = whole.fold(batch(series))
-    engine, told, saved, begun = Engine(rules), list[Decided](), dict[tuple[str, int], Any](), 0
+    engine, told, saved, begun = Engine(rules, judge_history=True), list[Decided](), dict[tuple[str, int], Any](), 0
     engine.set_points([POINT], {})
     while begun < len(series):
         count = data.draw(st.integers(1, 12))
@@ -315,7 +315,7 @@ def test_batches_do_not_matter(data: st.DataObject) -> None:
         begun += count
         saved |= {(row[0], row[1]): (row[2], json.loads(json.dumps(row[3]))) for row in engine.take_changed()}
         if data.draw(st.booleans()):
-            engine = Engine(rules)
+            engine = Engine(rules, judge_history=True)
             engine.set_points([POINT], saved)
     for one in rules:
         assert [made.transition for made in told if made.rule is one] == [
