@@ -53,6 +53,11 @@ class Guarded:
     def shown(self, state: State) -> tuple[float | None, float | None]:
         return self._inner.shown(state[0])
 
+    def heard_us(self, state: State) -> int:
+        """When its guard was last heard, 0 if never."""
+        heard_us: int = state[2]
+        return heard_us
+
     def unknown_at(self, state: State, time_us: int, fresh_us: int) -> bool:
         """Whether at this moment, after the last reading, nothing may begin."""
         return self.closed_at(time_us) or self.holds_back(state, fresh_us)

@@ -140,6 +140,9 @@ class Judge:
         if not self.by_clock or core.phase != PENDING:
             return None
         due_us, gap_us = core.since_us + self.for_us, self.gap_us(interval_s)
+        if self._guarded is not None:
+            # What a guard held back cannot be due before that guard was last heard.
+            due_us = max(due_us, self._guarded.heard_us(core.condition))
         if due_us - core.last_us > gap_us:
             return None
         if self._guarded is not None and self._guarded.unknown_at(core.condition, due_us, due_us - gap_us):

@@ -50,7 +50,9 @@ def city(database: Database) -> Database:
 @pytest.fixture
 def board(database_url: str) -> Iterator[str]:
     """Address of a board on the test's database."""
-    with serve(make_app(BoardConfig(database_url, default_language="en", rules=Rules("Europe/Kyiv"))), "127.0.0.1", 0) as port:
+    with serve(
+        make_app(BoardConfig(database_url, default_language="en", rules=Rules("Europe/Kyiv"))), "127.0.0.1", 0
+    ) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -39,7 +39,9 @@ PAGES = [
 @pytest.fixture
 def client(database_url: str) -> Iterator[httpx.Client]:
     """A browser without scripts, at a board on the test's database."""
-    config = BoardConfig(database_url, default_language="en", grafana_url="https://grafana.example/d/1", rules=Rules("Europe/Kyiv"))
+    config = BoardConfig(
+        database_url, default_language="en", grafana_url="https://grafana.example/d/1", rules=Rules("Europe/Kyiv")
+    )
     with (
         serve(make_app(config), "127.0.0.1", 0) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as browser,

@@ -96,11 +96,15 @@ def test_the_list_says_what_each_watches_and_who_changed_it(
     client: httpx.Client, database_with_rules: Database
 ) -> None:
     raise_own(database_with_rules, "stand-0-0")
+    database_with_rules.execute(
+        "INSERT INTO alert_feedback (episode_id, verdict, given_by, note)"
+        " SELECT episode_id, verdict, 'Olena', '' FROM alert_episode, unnest(ARRAY['false', 'right']) AS verdict"
+    )
     html = client.get("/rules").text
     row = next(text_of(part) for part in html.split("<tr>") if 'href="/rules/own"' in part)
-    assert re.search(r"own bin: Fill level above 50 %\. 6 1 1 — \d\d:\d\d , Олена version 2", row), row
+    assert re.search(r"own bin: Fill level above 50 %\. 6 1 1 1 of 1 \d\d:\d\d , Олена version 2", row), row
     other = next(text_of(part) for part in html.split("<tr>") if 'href="/rules/bin-overflowing"' in part)
-    assert re.search(r" 6 0 0 \d\d:\d\d , Misto version 1", other), other
+    assert re.search(r" 6 0 0 — \d\d:\d\d , Misto version 1", other), other
     ukrainian = text_of(client.get("/rules", params={"lang": "uk"}).text)
     assert "контейнери: Заповненість понад 50 %." in ukrainian
 

@@ -166,3 +166,18 @@ def test_an_alert_that_follows_another_has_a_breach_of_its_own() -> None:
     assert [(*one, made.breached_us - T0) for one, made in zip(brief(told), told, strict=True)] == [
         ("fires", 0, 0, 0), ("resolves", 25, 0, 0), ("fires", 30, 2, 25 * MINUTE_US),
     ]  # fmt: skip
+
+
+def test_the_clock_does_not_decide_in_the_past_what_a_guard_held_back_then() -> None:
+    its = rule(
+        "    when: {threshold: {metric: temperature_c, above: 50}}\n"
+        "    unless: {threshold: {metric: tilted, above: 50}}\n"
+        "    for: 30m\n    confirm: clock\n    max_gap: 3h\n"
+    )
+    state, made = initial(its), list[Transition]()
+    for minute, metric, value in ((0, 40, 55.0), (10, 32, 55.0), (110, 32, 5.0)):
+        state, told = step(its, 1800, state, Reading(minute * 60_000_000 + 1, metric, value))
+        made += told
+    assert made == []
+    state, (fired,) = step(its, 1800, state, Tick(111 * 60_000_000))
+    assert (fired.kind, fired.event_us, fired.breached_us) == ("fires", 110 * 60_000_000 + 1, 1)
