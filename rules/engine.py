@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,10 @@ class Machine:
     changed: bool = False
     late_counted: int = 0
     memory_us: int = 0
+    interval_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.interval_s = self.point.interval_s
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ class Engine:
         # Most batches are of now: their readings need no second look.
         old = not self._judge_history and len(batch) and int(batch.times_us.min()) < received_us - _LEAST_MEMORY_US
         judged = 0
+        make = tuple.__new__
         for time_us, point_id, metric_id, value in zip(*(column[wanted].tolist() for column in columns), strict=True):
             machines = by_reading.get((point_id, metric_id))
             if machines is None:
@@ -179,9 +184,9 @@ class Engine:
                     self.history += 1
                     continue
             judged += 1
-            reading = Reading(time_us, metric_id, value)
+            reading = make(Reading, (time_us, metric_id, value))
             for machine in machines:
-                machine.state, made = step(machine.rule, machine.point.interval_s, machine.state, reading)
+                machine.state, made = step(machine.rule, machine.interval_s, machine.state, reading)
                 if not machine.changed:
                     machine.changed = True
                     changed.append(machine)

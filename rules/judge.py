@@ -101,7 +101,12 @@ class Judge:
         watched = self.watched
         condition = watched.fold(condition, time_us, metric_id, value)
         fresh_us = time_us - self.gap_us(interval_s) if self.composed else 0
-        truth = watched.truth(condition, phase is FIRING or phase is RECOVERING, fresh_us)
+        if phase is INACTIVE:
+            truth = watched.truth(condition, False, fresh_us)
+            if not truth:
+                return _make(Core, (INACTIVE, condition, time_us, since_us, false_since_us, breached_us)), made
+        else:
+            truth = watched.truth(condition, phase is not PENDING, fresh_us)
         if truth:
             if phase is INACTIVE:
                 phase, since_us = PENDING, time_us
@@ -115,19 +120,18 @@ class Judge:
                     shown, limit = watched.shown(condition)
                     fired = Transition("fires", breached_us, time_us, "confirmed by a reading", shown, limit)
                     made = (*made, fired)
-        elif phase is not INACTIVE:
-            if truth is None:
-                if phase is PENDING:
-                    return _make(Core, (phase, condition, last_us, since_us, false_since_us, breached_us)), made
-            elif phase is PENDING:
+        elif truth is None:
+            if phase is PENDING:
+                return _make(Core, (phase, condition, last_us, since_us, false_since_us, breached_us)), made
+        elif phase is PENDING:
+            phase = INACTIVE
+        else:
+            if phase is FIRING:
+                phase, false_since_us = RECOVERING, time_us
+            if time_us - false_since_us >= self._keep_us:
                 phase = INACTIVE
-            else:
-                if phase is FIRING:
-                    phase, false_since_us = RECOVERING, time_us
-                if time_us - false_since_us >= self._keep_us:
-                    phase = INACTIVE
-                    shown, limit = watched.shown(condition)
-                    made = (*made, Transition("resolves", breached_us, time_us, CLEARED, shown, limit))
+                shown, limit = watched.shown(condition)
+                made = (*made, Transition("resolves", breached_us, time_us, CLEARED, shown, limit))
         return _make(Core, (phase, condition, time_us, since_us, false_since_us, breached_us)), made
 
     def next_us(self, interval_s: float, core: Core) -> int | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rules.judge import FIRING, INACTIVE, RECOVERING, Core, Reading, Transition
 from rules.model import Rule
-from rules.step import KeyState, initial, step
+from rules.step import KeyState, initial, linked, step
 
 KEPT = "the rule was changed and still holds"
 DROPPED = "the rule was changed and no longer holds"
@@ -81,13 +81,12 @@ def _renamed(state: KeyState, old_us: int, new_us: int) -> KeyState:
     def core_of(core: Core) -> Core:
         return core._replace(breached_us=new_us) if core.phase != INACTIVE and core.breached_us == old_us else core
 
-    ring = tuple(
-        entry._replace(
-            before=core_of(entry.before),
-            made=tuple(
-                made._replace(breached_us=new_us) if made.breached_us == old_us else made for made in entry.made
-            ),
+    entries = [
+        (
+            entry.reading,
+            core_of(entry.before),
+            tuple(made._replace(breached_us=new_us) if made.breached_us == old_us else made for made in entry.made),
         )
         for entry in state.ring
-    )
-    return state._replace(core=core_of(state.core), ring=ring)
+    ]
+    return state._replace(core=core_of(state.core), last=linked(entries))

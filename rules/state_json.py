@@ -8,16 +8,17 @@ from typing import Any
 from rules.judge import Core, Reading, Transition
 from rules.ladder import Ladder
 from rules.model import Rule
-from rules.step import Entry, KeyState
+from rules.step import KeyState, linked
 
 
 def dump(state: KeyState) -> dict[str, Any]:
     """JSON values for `rule_state.state`."""
-    first = state.ring[0].before if state.ring else state.core
+    ring = state.ring
+    first = ring[0].before if ring else state.core
     return {
         "core": list(state.core),
         "first": list(first),
-        "ring": [[*entry.reading, [list(made) for made in entry.made]] for entry in state.ring],
+        "ring": [[*entry.reading, [list(made) for made in entry.made]] for entry in ring],
         "now_us": state.now_us,
         "late_unjudged": state.late_unjudged,
     }
@@ -30,9 +31,9 @@ def load(rule: Rule, interval_s: float, value: dict[str, Any]) -> KeyState:
     entries = []
     for time_us, metric_id, number, made in value["ring"]:
         reading = Reading(time_us, metric_id, number)
-        entries.append(Entry(reading, core, tuple(Transition(*item) for item in made)))
+        entries.append((reading, core, tuple(Transition(*item) for item in made)))
         core, _ = rule.judge.advance(interval_s, core, reading)
-    return KeyState(_core(value["core"], levels), tuple(entries), value["now_us"], value["late_unjudged"])
+    return KeyState(_core(value["core"], levels), linked(entries), value["now_us"], value["late_unjudged"])
 
 
 def _core(value: list[Any], levels: bool) -> Core:

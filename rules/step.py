@@ -8,6 +8,7 @@ Transitions that this takes back or moves are told as such.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rules.judge import FIRING, INACTIVE, RECOVERING, Core, Judge, Reading, Transition
@@ -18,6 +19,10 @@ __all__ = ["RING", "Core", "Entry", "KeyState", "Reading", "Seen", "Tick", "Tran
 
 #: Readings of a rule and point that a late one may be put among.
 RING = 24
+
+#: More readings than this do not hang together: they are cut to the last `RING`, but not at every one, for that would
+#: touch them all.
+_LONGEST = RING + 8
 
 #: Kinds of transitions that say how severe an alert is from then on.
 _LEVELLED = ("fires", "raised", "lowered")
@@ -40,20 +45,43 @@ class Seen(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A reading in the ring, the state before it, and the transitions that it made."""
+    """A reading that was judged, the state before it, and the transitions that it made. `earlier`: the reading before
+    it; `length`: how many hang together."""
 
     reading: Reading
     before: Core
     made: tuple[Transition, ...]
+    length: int
+    earlier: Entry | None
 
 
 class KeyState(NamedTuple):
-    """All that is kept for a rule and point. `now_us`: what the clock last decided by, if later than all readings."""
+    """All that is kept for a rule and point. `last`: the newest reading, with those before it. `now_us`: what the clock
+    last decided by, if later than all readings."""
 
     core: Core
-    ring: tuple[Entry, ...] = ()
+    last: Entry | None = None
     now_us: int = 0
     late_unjudged: int = 0
+
+    @property
+    def ring(self) -> list[Entry]:
+        """The last `RING` readings, the oldest first."""
+        entries: list[Entry] = []
+        entry = self.last
+        while entry is not None and len(entries) < RING:
+            entries.append(entry)
+            entry = entry.earlier
+        entries.reverse()
+        return entries
+
+
+def linked(entries: Iterable[tuple[Reading, Core, tuple[Transition, ...]]]) -> Entry | None:
+    """The newest of these entries (reading, state before it, what it made), which come the oldest first."""
+    earlier: Entry | None = None
+    for reading, before, made in entries:
+        earlier = Entry(reading, before, made, 1 if earlier is None else earlier.length + 1, earlier)
+    return earlier
 
 
 def initial(rule: Rule) -> KeyState:
@@ -66,13 +94,18 @@ def step(
 ) -> tuple[KeyState, tuple[Transition, ...]]:
     """Decide. `interval_s` is how often the point is expected to report."""
     if type(item) is Reading:
-        core, ring, now_us, late_unjudged = state
-        if not ring or (item[:2] > ring[-1][0][:2] and not now_us):
-            after, made = rule.judge.advance(interval_s, core, item)
-            entry = _make(Entry, (item, core, made))
-            kept = ring[-RING + 1 :] if len(ring) >= RING else ring
-            return _make(KeyState, (after, (*kept, entry), now_us, late_unjudged)), made
-        return _late(rule, interval_s, state, item)
+        core, last, now_us, late_unjudged = state
+        length = 1
+        if last is not None:
+            newest = last[0]
+            if now_us or item[0] < newest[0] or (item[0] == newest[0] and item[1] <= newest[1]):
+                return _late(rule, interval_s, state, item)
+            length += last[3]
+            if length > _LONGEST:
+                last = linked(entry[:3] for entry in state.ring[1:])
+                length = RING
+        after, made = rule.judge.advance(interval_s, core, item)
+        return _make(KeyState, (after, _make(Entry, (item, core, made, length, last)), now_us, late_unjudged)), made
     if rule.absent is not None:
         assert not isinstance(item, Reading)
         return _silence(rule, interval_s, state, item)
@@ -83,39 +116,45 @@ def step(
 
 def _late(rule: Rule, interval_s: float, state: KeyState, reading: Reading) -> tuple[KeyState, tuple[Transition, ...]]:
     """Put a reading in its place and fold again what follows it, and what the clock decided without knowing it."""
-    ring = state.ring
     place = reading[:2]
-    if place < ring[0].reading[:2] and len(ring) >= RING:
-        return state._replace(late_unjudged=state.late_unjudged + 1), ()
-    index = next((i for i, entry in enumerate(ring) if entry.reading[:2] >= place), len(ring))
-    if index < len(ring) and ring[index].reading[:2] == place:
-        return state, ()
     judge = rule.judge
-    begin = max(index - 1, 0) if judge.ticks else index
-    began = core = ring[begin].before
-    entries = list(ring[:begin])
-    before, after = ring[begin:index], ring[index:]
-    for again in (*(entry.reading for entry in before), reading, *(entry.reading for entry in after)):
-        advanced, made = judge.advance(interval_s, core, again)
-        entries.append(Entry(again, core, made))
-        core = advanced
-    old = [transition for entry in ring[begin:] for transition in entry.made]
-    new = [transition for entry in entries[begin:] for transition in entry.made]
-    new_state = KeyState(core, tuple(entries[-RING:]), 0, state.late_unjudged)
+    again: list[Entry] = []
+    entry = state.last
+    while entry is not None and entry[0][:2] > place:
+        again.append(entry)
+        if len(again) == RING:
+            return state._replace(late_unjudged=state.late_unjudged + 1), ()
+        entry = entry.earlier
+    if entry is not None and entry[0][:2] == place:
+        return state, ()
+    readings = [reading, *(one.reading for one in reversed(again))]
+    if judge.ticks and entry is not None:
+        # What the clock decided after the reading before.
+        again.append(entry)
+        readings.insert(0, entry.reading)
+        entry = entry.earlier
+    began = core = again[-1].before
+    new: list[Transition] = []
+    for one in readings:
+        before = core
+        core, made = judge.advance(interval_s, before, one)
+        entry = Entry(one, before, made, 1 if entry is None else entry.length + 1, entry)
+        new += made
+    old = [transition for each in reversed(again) for transition in each.made]
+    new_state = KeyState(core, entry, 0, state.late_unjudged)
     if state.now_us > core.last_us:
         new_state, ticked = _tick(rule, interval_s, new_state, state.now_us)
         new += ticked
-    return new_state, _difference(judge, began, old, new)
+    return new_state, () if old == new else _difference(judge, began, old, new)
 
 
 def _tick(rule: Rule, interval_s: float, state: KeyState, now_us: int) -> tuple[KeyState, tuple[Transition, ...]]:
     now_us = max(now_us, state.now_us)
     core, made = rule.judge.clock(interval_s, state.core, now_us)
-    ring = state.ring
-    if made and ring:
-        last = ring[-1]
-        ring = (*ring[:-1], last._replace(made=last.made + made))
-    return KeyState(core, ring, now_us, state.late_unjudged), made
+    last = state.last
+    if made and last is not None:
+        last = last._replace(made=last.made + made)
+    return KeyState(core, last, now_us, state.late_unjudged), made
 
 
 def _silence(

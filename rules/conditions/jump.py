@@ -11,7 +11,7 @@ from functools import cached_property
 from pydantic import Field, model_validator
 
 from catalogue.inventory import Duration
-from rules.conditions.base import Condition, State, Truth
+from rules.conditions.base import Condition, State
 
 #: More readings inside a window than this are thinned to the newest.
 _MOST = 64
@@ -42,14 +42,20 @@ class Jump(Condition):
         return (None, None, ())
 
     def fold(self, state: State, time_us: int, metric_id: int, value: float) -> State:
-        since = time_us - self._within_us
-        window = tuple(entry for entry in state[2] if entry[0] >= since)[-_MOST:]
-        truth: Truth = None
-        if window:
-            if self.up_by is not None:
-                truth = value - min(entry[1] for entry in window) >= self.up_by
-            else:
-                truth = max(entry[1] for entry in window) - value >= (self.down_by or 0)
+        since, window, gone = time_us - self._within_us, state[2], 0
+        for entry in window:
+            if entry[0] >= since:
+                break
+            gone += 1
+        gone = max(gone, len(window) - _MOST)
+        if gone:
+            window = window[gone:]
+        if not window:
+            return (None, value, ((time_us, value),))
+        if self.up_by is not None:
+            truth = value - min([each for _, each in window]) >= self.up_by
+        else:
+            truth = max([each for _, each in window]) - value >= (self.down_by or 0)
         return (truth, value, (*window, (time_us, value)))
 
     def shown(self, state: State) -> tuple[float | None, float | None]:

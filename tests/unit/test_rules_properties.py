@@ -321,7 +321,7 @@ def test_batches_do_not_matter(data: st.DataObject) -> None:
         assert [made.transition for made in told if made.rule is one] == [
             made.transition for made in expected if made.rule is one
         ]
-        assert engine.machines[one.id, 1].state == whole.machines[one.id, 1].state
+        assert state_json.dump(engine.machines[one.id, 1].state) == state_json.dump(whole.machines[one.id, 1].state)
 
 
 @given(data=st.data())
