@@ -60,7 +60,7 @@ def preview(connection: Connection[Any], before: Sequence[Rule], after: Sequence
     points = alerts.load_points(connection)
     machines = engine.set_points(points, {})
     counts: Counter[tuple[str, str]] = Counter()
-    for decided in begin_anew(connection, engine, machines, {point.point_id for point in points}, {}):
+    for decided in begin_anew(connection, engine, machines, {point.point_id for point in points}, None):
         counts.update(_kinds(decided))
     now = datetime.now(UTC)
     heard = last_beat(connection, "ingest")

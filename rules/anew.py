@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from rules.engine import Decided, Engine, Machine
 from rules.model import Rule
 from rules.refold import Open, refold, relisten
 from rules.step import Reading
-from rules.unjudged import Unjudged
+from rules.unjudged import Waiting
 from store import alerts
 
 _POINTS_AT_ONCE = 200
@@ -24,7 +24,7 @@ def begin_anew(
     engine: Engine,
     machines: Sequence[Machine],
     begun: Collection[int],
-    waiting: Mapping[int, Unjudged],
+    waiting: Waiting | None,
     *,
     imported: bool = False,
 ) -> Iterator[list[Decided]]:
@@ -61,7 +61,7 @@ def begin_anew(
 
 
 def _stored(
-    connection: Connection[Any], machines: Sequence[Machine], now: datetime, waiting: Mapping[int, Unjudged]
+    connection: Connection[Any], machines: Sequence[Machine], now: datetime, waiting: Waiting | None
 ) -> dict[int, list[Reading]]:
     """Good readings within the memory of the rule of these machines that the log is not still to bring, by point and
     time."""
@@ -72,9 +72,12 @@ def _stored(
     readings: dict[int, list[Reading]] = {}
     point_ids = [machine.point.point_id for machine in machines]
     since = now - timedelta(seconds=memory_s)
-    for point_id, time_us, metric_id, value in alerts.readings_of(connection, point_ids, metric_ids, since):
+    stored = list(alerts.readings_of(connection, point_ids, metric_ids, since))
+    if waiting is not None:
+        waiting.look(connection)
+    for point_id, time_us, metric_id, value in stored:
         reading = Reading(time_us, metric_id, value)
-        if point_id not in waiting or not waiting[point_id].has(point_id, reading):
+        if waiting is None or not waiting.has(point_id, reading):
             readings.setdefault(point_id, []).append(reading)
     connection.commit()
     return readings

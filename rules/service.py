@@ -29,7 +29,7 @@ from rules.membership import Membership
 from rules.model import Rule
 from rules.record import change_of
 from rules.telling import plan
-from rules.unjudged import unjudged
+from rules.unjudged import Waiting
 from store import alerts, telling
 from store.alerts import PointInfo
 from store.reading_log import BEGINNING, Position, lag_after, read_after
@@ -191,15 +191,13 @@ class RulesService(DatabaseService):
     ) -> Iterator[list[Decided]]:
         """As `rules.anew.begin_anew`. Before the first batch is judged, all that is stored is still in the log."""
         begun = {
-            point.point_id: number
+            number: {point.point_id for point in self._points[number]}
             for number, one in self._held.items()
             if imported or one.position != BEGINNING
-            for point in self._points[number]
         }
-        theirs = {machine.point.point_id for machine in machines} & begun.keys()
-        places = unjudged(connection, self._held, theirs) if theirs and not imported else {}
-        waiting = {point_id: places[begun[point_id]] for point_id in theirs} if places else {}
-        yield from begin_anew(connection, self._engine, machines, begun.keys(), waiting, imported=imported)
+        waiting = None if imported else Waiting((self._held[number], its) for number, its in begun.items())
+        known = set().union(*begun.values())
+        yield from begin_anew(connection, self._engine, machines, known, waiting, imported=imported)
 
     def _judge(self, connection: Connection[Any]) -> bool:
         """Judge the next batches; True if the log's end is reached with all that is held.

@@ -75,12 +75,28 @@ def read_after(
 
     With `most_readings` none after those that together have so many live readings.
     """
-    parameters = {"xid": position.xid, "seq": position.seq, "limit": limit, "most": most_readings}
     until_xid, until_seq = until if until is not None else (None, None)
+    parameters = {"limit": limit, "most": most_readings, "until_xid": until_xid, "until_seq": until_seq}
+    return _batches(connection, "reading_log.read", position, parameters)
+
+
+def committed_after(connection: Connection[Any], position: Position, limit: int) -> list[LogBatch]:
+    """As `read_after`, but also what is not shown to readers yet, for the place before it may still be filled."""
+    return _batches(connection, "reading_log.committed", position, {"limit": limit})
+
+
+def settled_position(connection: Connection[Any]) -> Position:
+    """The place before which nothing will be added any more."""
+    row = connection.cursor(row_factory=tuple_row).execute(sql("reading_log.settled")).fetchone()
+    assert row is not None
+    return Position(row[0] - 1, 2**62)
+
+
+def _batches(connection: Connection[Any], query: str, position: Position, parameters: dict[str, Any]) -> list[LogBatch]:
     with connection.cursor(binary=True) as cursor:
         for oid, code in _ARRAYS.items():
             cursor.adapters.register_loader(oid, _array_loader(code))
-        cursor.execute(sql("reading_log.read"), parameters | {"until_xid": until_xid, "until_seq": until_seq})
+        cursor.execute(sql(query), parameters | {"xid": position.xid, "seq": position.seq})
         return [LogBatch(*row) for row in cursor.fetchall()]
 
 

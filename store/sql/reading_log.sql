@@ -18,6 +18,18 @@ FROM (
 WHERE coalesce(before, 0) < coalesce(%(most)s::bigint, 9223372036854775807)
 ORDER BY xid, seq;
 
+-- name: committed
+-- What `read` shows, and what it does not show yet while older transactions are open.
+SELECT xid::text::bigint, seq, received_at, times_us, point_ids, metric_ids, "values", qualities,
+       origin, reading_count
+FROM reading_log
+WHERE (xid, seq) > (%(xid)s::text::xid8, %(seq)s)
+ORDER BY xid, seq
+LIMIT %(limit)s;
+
+-- name: settled
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+
 -- name: advance
 INSERT INTO log_cursor (reader, xid, seq) VALUES (%(reader)s, %(xid)s::text::xid8, %(seq)s)
 ON CONFLICT (reader) DO UPDATE SET xid = excluded.xid, seq = excluded.seq, updated_at = now();
