@@ -68,15 +68,17 @@ def test_an_alert_fires_is_explained_and_resolves(
         "SELECT rule_id, code, severity, title_en, title_uk, sentence_en, sentence_uk, value FROM alert_list ORDER BY rule_id"
     ).fetchall()
     assert [row[:3] for row in rows] == [
+        ("bin-full-soon", "bin-0", "info"),
         ("bin-nearly-full", "bin-0", "warning"),
         ("bin-overflowing", "bin-0", "critical"),
     ]
-    assert rows[0][3] == "Stand: paper bin nearly full, 86 %"
-    assert rows[0][4] == "Stand (укр): контейнер «папір» майже повний, 86 %"
-    assert "above 80 % since" in rows[0][5]
-    assert "понад 80 % від" in rows[0][6]
+    assert rows[1][3] == "Stand: paper bin nearly full, 86 %"
+    assert rows[1][4] == "Stand (укр): контейнер «папір» майже повний, 86 %"
+    assert "above 80 % since" in rows[1][5]
+    assert "понад 80 % від" in rows[1][6]
     moves = database.execute("SELECT from_state, to_state FROM alert_transition ORDER BY transition_id").fetchall()
-    assert sorted(moves) == sorted([("pending", "firing"), ("firing", "resolved")] * 2)
+    # What is forecast goes on until the emptying is confirmed.
+    assert sorted(moves) == sorted([("pending", "firing")] * 3 + [("firing", "resolved")] * 2)
 
 
 def test_the_clock_confirms_a_tipped_bin(

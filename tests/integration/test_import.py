@@ -384,20 +384,32 @@ def test_what_is_fresh_in_an_import_counts(
     rows = fill(27, 27 * day + 1, level)
     assert run("import", write(tmp_path / "history.csv", rows), url=database_url).returncode == 0
     judge(database_url, tmp_path / "rules.log")
-    assert alerts(database) == [("bin-nearly-full", "firing"), ("bin-overflowing", "firing")]
+    assert alerts(database) == [
+        ("bin-full-soon", "firing"),
+        ("bin-nearly-full", "firing"),
+        ("bin-overflowing", "firing"),
+    ]
     # The same again, and older still: nothing moves.
     older = write(tmp_path / "older.csv", [*rows, *fill(60, 24 * 30, lambda hour: 99.0)])
     assert run("import", older, url=database_url).returncode == 0
     judge(database_url, tmp_path / "rules.log")
-    assert alerts(database) == [("bin-nearly-full", "firing"), ("bin-overflowing", "firing")]
-    assert database.execute("SELECT count(*) FROM alert_transition").fetchone() == (2,)
+    assert alerts(database) == [
+        ("bin-full-soon", "firing"),
+        ("bin-nearly-full", "firing"),
+        ("bin-overflowing", "firing"),
+    ]
+    assert database.execute("SELECT count(*) FROM alert_transition").fetchone() == (3,)
     # Readings of the last minutes say that it was emptied.
     emptied = [
         (datetime.now(UTC) - timedelta(seconds=60 - number), "dev-0", "fill_level_pct", 3.0) for number in range(3)
     ]
     assert run("import", write(tmp_path / "emptied.csv", emptied), url=database_url).returncode == 0
     judge(database_url, tmp_path / "rules.log")
-    assert alerts(database) == [("bin-nearly-full", "resolved"), ("bin-overflowing", "resolved")]
+    assert alerts(database) == [
+        ("bin-full-soon", "resolved"),
+        ("bin-nearly-full", "resolved"),
+        ("bin-overflowing", "resolved"),
+    ]
 
 
 @pytest.mark.parametrize(("judged", "expected"), [(False, 0), (True, 6)])
