@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import holidays
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from catalogue.inventory import TimeZone
 from catalogue.yamlfile import Document, parse_yaml, validate
@@ -78,6 +78,14 @@ class Window(Strict):
     days: Annotated[tuple[int, ...], BeforeValidator(_days)] = tuple(range(7))
     begins: Annotated[_Minutes, Field(alias="from")] = 0
     ends: Annotated[_Minutes, Field(alias="to")] = 24 * 60
+
+    @field_serializer("days")
+    def _days_as_written(self, days: tuple[int, ...]) -> str:
+        return ", ".join(_DAYS[day] for day in days)
+
+    @field_serializer("begins", "ends")
+    def _minutes_as_written(self, minutes: int) -> str:
+        return f"{minutes // 60:02}:{minutes % 60:02}"
 
     @model_validator(mode="after")
     def _some_time(self) -> Window:

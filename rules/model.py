@@ -301,7 +301,8 @@ class Rule(Lifecycle):
     @cached_property
     def definition(self) -> dict[str, Any]:
         """The rule without its tests, as it is kept with the alerts that it raised."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"tests", "detects", "may_tell"}, exclude_none=True)
+        left_out = {"tests", "detects", "may_tell"} | ({"severity"} if self.levels is not None else set())
+        return self.model_dump(mode="json", by_alias=True, exclude=left_out, exclude_none=True)
 
     @cached_property
     def hash(self) -> str:

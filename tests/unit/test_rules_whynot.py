@@ -298,3 +298,23 @@ def test_numbers_come_from_the_labels_of_the_point() -> None:
     its = rule("    when: {threshold: {metric: fill_level_pct, above: {label: full_at, default: 80}}}\n")
     assert "limit of 80 %" in said(ask(its, known("60"), 0))
     assert "limit of 90 %" in said(ask(its, known("60"), 0, replace(BIN, labels={"full_at": "90"})))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LEVELS,
+        "    when: {threshold: {metric: fill_level_pct, above: 80}}\n    unless: {flag: {metric: lid_open, in: [1]}}\n"
+        "    scope: {kind: bin, fraction: {not: [glass]}, labels: {lid: '*'}}\n"
+        '    active: {windows: [{days: "mon-fri", from: "06:00", to: "24:00"}, {from: "22:00", to: "02:00"}],'
+        " except: [holidays, school-holidays], outside: resolve}\n",
+        '    when: {night: {metric: water_m3, window: "02:00-05:00", above: 1, same_daytype: true, ratio_above: 2}}\n',
+        "    when: {at_least: {n: 2, of: [{threshold: {metric: fill_level_pct, above: 80}},"
+        " {rate: {metric: fill_level_pct, over: 2h, above: 3}},"
+        " {stuck: {metric: water_m3, over: 2h, while: {metric: power_w, above: 3}}}]}}\n",
+    ],
+)
+def test_what_is_kept_of_a_rule_is_the_same_rule(text: str) -> None:
+    its = rule(text)
+    again = rule_of(json.loads(json.dumps(its.definition)))
+    assert (again.hash, rule_text(again, "en")) == (its.hash, rule_text(its, "en"))
