@@ -22,7 +22,7 @@ RING = 24
 
 #: More readings than this do not hang together: they are cut to the last `RING`, but not at every one, for that would
 #: touch them all.
-_LONGEST = RING + 8
+_LONGEST = 2 * RING
 
 #: Kinds of transitions that say how severe an alert is from then on.
 _LEVELLED = ("fires", "raised", "lowered")
@@ -84,6 +84,22 @@ def linked(entries: Iterable[tuple[Reading, Core, tuple[Transition, ...]]]) -> E
     return earlier
 
 
+def _cut(last: Entry) -> Entry:
+    """The same without what is older than the last `RING` readings, of which one more is to come."""
+    kept = []
+    entry: Entry | None = last
+    for _ in range(RING - 1):
+        assert entry is not None
+        kept.append(entry)
+        entry = entry[4]
+    earlier: Entry | None = None
+    for length in range(1, RING):
+        reading, before, made, _, _ = kept[-length]
+        earlier = _make(Entry, (reading, before, made, length, earlier))
+    assert earlier is not None
+    return earlier
+
+
 def initial(rule: Rule) -> KeyState:
     """State before anything is known."""
     return KeyState(rule.judge.initial())
@@ -102,8 +118,7 @@ def step(
                 return _late(rule, interval_s, state, item)
             length += last[3]
             if length > _LONGEST:
-                last = linked(entry[:3] for entry in state.ring[1:])
-                length = RING
+                last, length = _cut(last), RING
         after, made = rule.judge.advance(interval_s, core, item)
         return _make(KeyState, (after, _make(Entry, (item, core, made, length, last)), now_us, late_unjudged)), made
     if rule.absent is not None:
